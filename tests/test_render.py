@@ -470,6 +470,8 @@ def test_facts_align_and_flow_into_columns() -> None:
         "epoch time  0:42",
         "loss        0.01",
     ]
+    long = draw_facts([*facts, ("images", "60,000 + 10,000 images of 28x28, 10 classes", "")], 27, 5).plain
+    assert long.split("\n")[3:] == ["images      60,000 + 10,000", "            images of 28x2…"]  # no line stays empty
     flowed = draw_facts(facts, 60, 2).plain.split("\n")
     assert len(flowed) == 2
     assert "loss" in flowed[0]

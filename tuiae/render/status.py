@@ -81,7 +81,7 @@ def _one_column(facts: Sequence[Fact], label_width: int, width: int, height: int
     spare, lines = height - own - len(shared), list[Text]()
     for label, value, style in facts[:own]:
         parts = wrap(value, max(columns[1].width, 1), hyphens=False) or [""]
-        parts = parts if len(parts) <= 1 + spare else [value]
+        parts = parts if len(parts) <= 1 + spare else [*parts[:spare], " ".join(parts[spare:])]
         spare -= len(parts) - 1
         for place, part in enumerate(parts):
             lines.append(table_line((Text("" if place else label, "dim"), Text(part, style)), columns))
