@@ -68,6 +68,11 @@ def draw_machine(
     return join_lines([line for _, line in lines[:height]])
 
 
+def machine_height(machine: Machine | None, width: int, history: MachineHistory | None = None) -> int:
+    """The lines of all that can be said of a machine in a width."""
+    return len(_lines(machine, width, False, history)) if machine is not None and width > 0 else 1
+
+
 def _lines(machine: Machine, width: int, ascii_only: bool, history: MachineHistory | None) -> list[tuple[int, Text]]:
     """Each line with its rank: 0 stays, the highest goes first."""
     system = _system(machine, brief=width < ROOMY)

@@ -24,7 +24,7 @@ from textual.worker import get_current_worker
 
 from tuiae.machine import Machine, MachineHistory, MachineReader
 from tuiae.render.log import fit_line, log_line, log_lines
-from tuiae.render.machine import draw_machine
+from tuiae.render.machine import draw_machine, machine_height
 from tuiae.render.network import Place, draw_histograms, layers_of, spread_epochs
 from tuiae.render.status import Fact, added, draw_facts
 from tuiae.render.text import centred, clean, first_parts, lines_of, shorten
@@ -335,6 +335,7 @@ class MachinePanel(Panel):
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
         self._history = MachineHistory()
+        self._laid_out = 0
 
     def on_mount(self) -> None:
         self.set_note("g closes it")  # it may stand in the place of something else
@@ -364,6 +365,13 @@ class MachinePanel(Panel):
         if event.machine != self.machine:
             self.machine = event.machine
             self.changed()
+            if machine_height(self.machine, self.content_size.width, self._history) != self._laid_out:
+                self.refresh(layout=True)
+
+    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
+        """As many lines as there is to say, where the column has them."""
+        self._laid_out = machine_height(self.machine, width, self._history)
+        return self._laid_out
 
     def draw(self, width: int, height: int) -> Text:
         return draw_machine(self.machine, width, height, self.terminal.ascii, self._history)
