@@ -12,6 +12,7 @@ from textual.app import App, ComposeResult
 
 from tests.conftest import Laboratory
 from tests.dashboard import AUTOENCODER, CLASSIFIER, SIZES, Desk, Script, open_desk, script
+from tests.test_machine import BUSY
 from tests.test_render import CLASSES as FASHION
 from tuiae.files import read_json, replace_json
 from tuiae.render.chrome import place_note
@@ -22,7 +23,7 @@ from tuiae.runs.snapshot import Series
 from tuiae.ui.feeds import BESIDE_SECONDS, BESIDE_SHARE, seconds_beside
 from tuiae.ui.terminal.mode import TerminalMode
 from tuiae.ui.widgets.curves import CurvesPanel, cycle_look
-from tuiae.ui.widgets.panel import HistogramPanel, LogPanel
+from tuiae.ui.widgets.panel import HistogramPanel, LogPanel, MachinePanel, MachineRead
 from tuiae.ui.widgets.run_view import ConfusionPanel, RunView
 from tuiae.ui.widgets.timeline import TimelineBar
 
@@ -299,6 +300,19 @@ async def test_the_machine_says_how_it_is_closed(lab: Laboratory) -> None:
         await desk.shows("machine", "g closes it")
         await desk.press("g")
         await desk.shows("status", "none open")
+
+
+async def test_the_machine_has_all_its_lines_where_the_log_leaves_them(played: Script) -> None:
+    async with open_desk(played.run, size=(200, 60)) as desk:
+        await desk.press("g")
+        panel = desk.app.live.query_one(MachinePanel)
+        await desk.until(lambda: panel.machine is not None)
+        for _ in range(2):  # the second time with a history
+            panel.post_message(MachineRead(BUSY))
+            await desk.pilot.pause()
+        await desk.until(lambda: panel.content_size.height == len(str(panel.render()).split("\n")) > 9)
+        assert str(panel.render()).count(" min") >= 2
+        assert panel.region.bottom <= desk.app.live.query_one("#left").region.bottom
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)])
@@ -591,6 +605,12 @@ def photographed(lab: Laboratory, document: dict[str, Any] = AUTOENCODER) -> Scr
     return played
 
 
+def plot_rows(desk: Desk) -> int:
+    """The lines between the legend of the loss and its x axis."""
+    frame = desk.app.live.query_one("#loss", CurvesPanel).frame()
+    return frame.rows if frame is not None else 0
+
+
 def largest(desk: Desk) -> list[int]:
     """The widths of the pictures in the line that has most of them, from the left."""
     lines = desk.panel("images").split("\n")
@@ -609,12 +629,35 @@ async def test_pictures_stand_at_their_own_size_where_one_sample_has_room(
             await desk.press("v")
         await desk.shows("input", "noisy", "output", which)
         assert largest(desk) == widths
-        curves = desk.app.live.query_one("#loss")
-        assert size[0] < 110 or curves.content_size.height >= 14
+        assert size[0] < 110 or plot_rows(desk) >= 14
         await desk.press("right_square_bracket")
         await desk.shows(which.translate(str.maketrans("12", "23")))
         await desk.press("right_square_bracket", "right_square_bracket")
         await desk.until(lambda: "no other pictures" in desk.message)
+
+
+async def test_curves_keep_fourteen_lines_beside_more_and_smaller_pictures(played: Script) -> None:
+    async with open_desk(played.run) as desk:
+        await desk.until(lambda: largest(desk) and plot_rows(desk) >= 14)
+        for key in ("b", "B", "B", "B"):
+            await desk.press(key)
+            await desk.pilot.pause()
+            assert plot_rows(desk) >= 14
+
+
+async def test_on_a_low_plot_the_legend_stands_in_the_frame_and_reads_out_there(played: Script) -> None:
+    async with open_desk(played.run, size=(80, 24)) as desk:
+        panel = desk.app.live.query_one("#loss", CurvesPanel)
+        await desk.until(lambda: "train" in str(panel.border_title) and "test" in str(panel.border_title))
+        assert "train" not in str(panel.render())
+        low = plot_rows(desk)
+        panel.focus()
+        await desk.press("left")
+        assert str(panel.border_title).startswith("loss")
+        assert "train" not in str(panel.border_title)
+        await desk.press("z")
+        await desk.until(lambda: str(panel.border_title) == "loss" and plot_rows(desk) > low)
+        assert "epoch" in str(panel.render()).split("\n")[0]
 
 
 async def test_larger_and_fewer_pictures_are_remembered(lab: Laboratory) -> None:

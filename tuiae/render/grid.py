@@ -213,9 +213,15 @@ def sample_layouts(rows: Sequence[ImageRow], width: int, height: int, words: int
 def usual_layout(layouts: Sequence[SampleLayout], rows: Sequence[ImageRow]) -> int:
     """Which of these comes first: as many samples as there is room for with pictures of their own size; where that is
     none, the largest pictures."""
-    image_height, image_width = rows[0][1].shape[2:]
-    wanted = image_width * max(-(-OWN_SIDE // max(image_height, image_width)), 1)
+    wanted = own_layout(rows).columns
     return max((place for place, layout in enumerate(layouts) if layout.columns >= wanted), default=0)
+
+
+def own_layout(rows: Sequence[ImageRow], words: int = 0) -> SampleLayout:
+    """One sample, its pictures beside each other at their own size."""
+    height, width = rows[0][1].shape[2:]
+    scale = max(-(-OWN_SIDE // max(height, width)), 1)
+    return SampleLayout(width * scale, (height * scale + 1) // 2, len(rows), words, 1)
 
 
 def draw_samples(

@@ -60,6 +60,7 @@ def line_legend(lines: Sequence[Line], width: int | None = None, ascii_only: boo
     values = [number(end if said is None else said) for said, end in zip(latest, last, strict=True)]
     signed = (3, 1) if any(line.curve.sign for line in lines) else ()
     forms = [_entries(lines, names, values, 3, "", ascii_only) for names in (words, *briefly, first)]
+    forms.append(_entries(lines, first, values, 2, "", ascii_only))
     own = [line for line in lines if not line.curve.faint]
     if len(own) < len(lines):
         short = _entries(own, first[: len(own)], values[: len(own)], 2, "", ascii_only)

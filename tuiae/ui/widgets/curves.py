@@ -6,8 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from rich.cells import cell_len
 from rich.text import Text
 from textual import events
+from textual.content import Content
 from textual.message import Message
 from textual.reactive import reactive
 
@@ -34,7 +36,7 @@ from tuiae.render.curves import (
 )
 from tuiae.render.legend import in_sight, line_legend, log_note, marks_near, readout
 from tuiae.render.plot import Plot, PlotFrame
-from tuiae.render.text import centred, join_lines
+from tuiae.render.text import centred, clean, join_lines
 from tuiae.render.ticks import Limits
 from tuiae.runs.snapshot import Series
 from tuiae.ui.keys import CURVES
@@ -64,6 +66,9 @@ LOOK_WORDS: Mapping[tuple[str, object], str] = {
     ("split", "test"): "test alone",
 }
 BAND_NOTE = "bands: lowest to highest seed"
+LOW = 9
+"""Lines of a panel below which the legend stands in its frame, behind the title: the plot needs its line."""
+LEAST_LEGEND = 26  # columns of a legend in the frame
 WHEEL = 1.25  # how many times narrower a window gets by a notch
 
 
@@ -156,27 +161,62 @@ class CurvesPanel(PicturePanel):
         self.set_title(self._title, " · ".join(notes))
         self.changed()
 
+    def changed(self) -> None:
+        super().changed()
+        self._entitle()
+
+    def on_resize(self) -> None:
+        super().on_resize()
+        self._entitle()
+
+    def _entitle(self) -> None:
+        """Put the legend into the frame of a low panel, and out of it again."""
+        title, room = Content(clean(self._title)), self._room_above
+        if room and x_limits(self.lines) is not None:
+            title += Content.from_rich_text(self._legend(room)).stylize_before("not bold").pad_left(2)
+        if title != self.border_title:
+            self.border_title = title
+
+    @property
+    def _room_above(self) -> int:
+        """The columns that a legend has in the frame; 0 where it stands above the plot."""
+        width, height = self.content_size
+        room = width - cell_len(clean(self._title)) - 4
+        return room if 0 < height < LOW and room >= LEAST_LEGEND else 0
+
+    def _legend(self, width: int) -> Text:
+        """The newest values of the lines, or those at the cursor."""
+        place, ascii_only, unit = self._place_shown, self.terminal.ascii, self.look.unit
+        if place is None:
+            return line_legend(self.lines, width, ascii_only)
+        near = marks_near(self._plot[1], self._marks_in_sight, place) if self._plot is not None else ()
+        return readout(self.lines, place, width, unit, near, ascii_only)
+
+    @property
+    def _place_shown(self) -> float | None:
+        """The x of the cursor or of the mouse."""
+        return self._view.at(self.lines) if self._hover is None else nearest(self.lines, self._hover)
+
+    @property
+    def _marks_in_sight(self) -> Sequence[Mark]:
+        limits = x_limits(self.lines)
+        return in_sight(self._marks, limits, self.clock, self.look.unit) if limits is not None else ()
+
     def draw(self, width: int, height: int) -> Text:
         lines, limits, look = self.lines, x_limits(self.lines), self.look
         if limits is None:
             return centred(self._nothing(), width, height)
         if width <= 0 or height <= 0:
             return Text()
-        head = 1 if height >= 3 else 0
+        head = 1 if height >= 3 and not self._room_above else 0
         ascii_only, window = self.terminal.ascii, self._view.window(limits)
         key = (lines, width, height, window, ascii_only, self._heights)
         if self._plot is None or self._plot[0] != key:
             self._plot = key, lay_out(lines, width, height - head, window, look, ascii_only, self._heights)
         plot = self._plot[1]
-        place = self._view.at(lines) if self._hover is None else nearest(lines, self._hover)
-        marks = in_sight(self._marks, limits, self.clock, look.unit)
-        drawn = plot.overlay([(mark.x, mark.sign) for mark in marks], place, self._chosen)
-        if not head:
-            return join_lines(drawn)
-        if place is None:
-            return join_lines([line_legend(lines, width, ascii_only), *drawn])
-        near = marks_near(plot, marks, place)
-        return join_lines([readout(lines, place, width, look.unit, near, ascii_only), *drawn])
+        marks = [(mark.x, mark.sign) for mark in self._marks_in_sight]
+        drawn = plot.overlay(marks, self._place_shown, self._chosen)
+        return join_lines([*([self._legend(width)] if head else []), *drawn])
 
     def _nothing(self) -> str:
         """Why there is nothing to draw."""

@@ -22,6 +22,7 @@ from tuiae.render.grid import (
     draw_strip,
     drawable,
     lay_out_strip,
+    own_layout,
     sample_layouts,
     usual_layout,
 )
@@ -175,6 +176,11 @@ class ImagesPanel(PixelPanel):
         self._retitle()
         layout = self._layout((width, self._most))
         return layout.height if layout is not None else 0
+
+    @property
+    def own_lines(self) -> int:
+        """The lines of one sample with pictures of their own size; 0 without any."""
+        return own_layout(self._rows, len(self._captions)).height if self._rows else 0
 
     def _layouts(self, error: bool, room: tuple[int, int]) -> tuple[list[SampleLayout], int]:
         """The layouts that fit, and the place of the usual one."""

@@ -173,8 +173,7 @@ class ConfusionPanel(PicturePanel):
         return None if placed is None or offset is None else placed.cell_at(*offset, len(self._counts))
 
 
-HISTOGRAMS = "histograms"
-"""The view that takes the place of the pictures on a large screen."""
+HISTOGRAMS = "histograms"  # the view that takes the place of the pictures on a large screen
 
 
 class RunButtons(Lasting, Horizontal):
@@ -201,8 +200,8 @@ class RunButtons(Lasting, Horizontal):
 
 
 LEAST_IMAGES = 30  # columns beside a confusion matrix
-LEAST_CURVES = 16
-"""Lines that the curves have at least beside the pictures, their frame included."""
+LEAST_CURVES, WANTED_CURVES = 16, 19
+"""Lines of the curves beside the pictures, their frame included: at least, and where one sample has its own size."""
 WELCOME = "r starts what the form says  ·  1 lists all runs  ·  ? shows the keys"
 
 
@@ -251,8 +250,8 @@ class RunView(Views):
     def on_mount(self) -> None:
         self.watch(self.images, "error", self.share, init=False)
         self.watch(self.images, "enlarged", self.share, init=False)
-        for view in ("confusion", HISTOGRAMS):
-            self.query_one(ViewBar).offer(view, False)
+        self.query_one(ViewBar).offer("confusion", False)
+        self.query_one(ViewBar).offer(HISTOGRAMS, False)
         self.images.explain(WELCOME)
 
     def explain(self, words: str) -> None:
@@ -421,7 +420,8 @@ class RunView(Views):
         if self.screen.maximized not in (None, self.images):
             return
         alone = any(map(self.screen.has_class, ONE_AT_A_TIME)) or self.screen.maximized is self.images
-        most = 0 if alone else self.size.height - LEAST_CURVES - TIMELINE - FRAME
+        room = self.size.height - TIMELINE - FRAME
+        most = 0 if alone else max(room - WANTED_CURVES, min(self.images.own_lines, room - LEAST_CURVES))
         columns, lines = self.confusion.wanted if self.has_class("-classifier") else (0, 0)
         width = self.size.width
         if columns and not alone:
