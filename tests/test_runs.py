@@ -22,7 +22,7 @@ from tuiae.errors import UnknownRunError
 from tuiae.files import replace_file
 from tuiae.runs.events import CHUNK, Points, thin
 from tuiae.runs.listing import summarise
-from tuiae.runs.paths import RunPaths, list_runs, new_run_id, undated
+from tuiae.runs.paths import LIVE_STATES, RESUMABLE, RunPaths, list_runs, new_run_id, undated
 from tuiae.runs.process import process_start
 from tuiae.runs.query import find_run
 from tuiae.runs.reader import RunReader, read_config, read_sample, read_status
@@ -393,6 +393,19 @@ def test_what_is_no_run_is_passed_over_among_the_runs(run: RunPaths, runs_root: 
     assert list_runs(runs_root) == [run]
     assert find_run("last", runs_root) == run
     assert list_runs(runs_root / "README.md") == list_runs(runs_root / "nowhere") == []
+
+
+def test_of_several_runs_of_a_name_the_one_is_meant_that_a_command_can_act_on(runs_root: Path) -> None:
+    made = {}
+    for state in ("finished", "stopped", "running"):
+        made[state] = create_run(RunConfig(name="same"), runs_root, [])
+        RunWriter(made[state]).status(now=True, state=state)
+    assert find_run("same", runs_root, LIVE_STATES) == made["running"]
+    assert find_run("same", runs_root, RESUMABLE) == made["stopped"]
+    with pytest.raises(UnknownRunError, match="3 runs"):
+        find_run("same", runs_root)
+    with pytest.raises(UnknownRunError, match="3 runs"):
+        find_run("same", runs_root, ("finished", "stopped"))
 
 
 def test_the_last_run_is_the_newest_that_can_be_read(run: RunPaths, runs_root: Path) -> None:

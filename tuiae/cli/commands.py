@@ -53,18 +53,27 @@ from tuiae.errors import ConfigError
 from tuiae.machine import AUTO
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from tuiae.cli.output import Output
     from tuiae.runs.paths import RunPaths
 
 app = typer.Typer(epilog=EXIT_CODES, **PLAIN_TEXT)
 
 
-def find(text: str, live: bool = False) -> RunPaths:
-    """The run that a RUN argument means; of several the one that is `live`, if that is asked for and only one is."""
+def find(text: str, states: Collection[str] = ()) -> RunPaths:
+    """The run that a RUN argument means; of several the one that is in one of these states, if only one is."""
     from tuiae.runs.paths import runs_dir
     from tuiae.runs.query import find_run
 
-    return find_run(text, runs_dir(), live=live)
+    return find_run(text, runs_dir(), states)
+
+
+def find_live(text: str) -> RunPaths:
+    """The run that a RUN argument means; of several the one that is live, if only one is."""
+    from tuiae.runs.paths import LIVE_STATES
+
+    return find(text, LIVE_STATES)
 
 
 @app.callback(invoke_without_command=True)
@@ -163,10 +172,12 @@ def resume(
     A paused run that a program of its own trains is let go on, and not followed.
     """
     from tuiae.cli.train import overrides_of, resume_run
+    from tuiae.runs.paths import RESUMABLE
 
     overrides = overrides_of({"training.epochs": epochs, "training.device": device, "training.devices": devices})
     ways = {"detach": detach, "other_images": other_images, "trusted": trust}
-    raise typer.Exit(resume_run(find(run), overrides, output, **ways))
+    found = find(run, () if epochs else RESUMABLE)  # for more epochs one that is finished may be meant as well
+    raise typer.Exit(resume_run(found, overrides, output, **ways))
 
 
 @app.command()
@@ -188,7 +199,7 @@ def attach(
         theme or before.theme,
         graphics or before.graphics,
     )
-    found = find(run)
+    found = find_live(run)
     if not (asked["json"] or asked["plain"]) and is_terminal(sys.stdout) and sys.stdin.isatty():
         raise typer.Exit(look.show_dashboard(found.root))
     from tuiae.cli.follow import follow_to_end
@@ -206,7 +217,7 @@ def pause(
     """Pause a run, and wait until it has paused. `tuiae resume` lets it go on."""
     from tuiae.cli.follow import pause_run
 
-    pause_run(find(run, live=True), step or 0, output)
+    pause_run(find_live(run), step or 0, output)
 
 
 @app.command()
@@ -221,7 +232,7 @@ def stop(
     """Ask a run to save and stop, and wait until it has."""
     from tuiae.cli.follow import stop_run
 
-    stop_run(find(run, live=True), output, kill=kill)
+    stop_run(find_live(run), output, kill=kill)
 
 
 @app.command()
@@ -234,7 +245,7 @@ def edit(
     """Change a run while it trains. Its learning rate, noise level, beta, dropout and epochs can be changed."""
     from tuiae.cli.follow import edit_run
 
-    edit_run(find(run, live=True), settings, output)
+    edit_run(find_live(run), settings, output)
 
 
 # Recorded runs
@@ -273,7 +284,7 @@ def show(
     wanted = [part for part, is_asked in asked.items() if is_asked] or [show_run]
     if len(wanted) > 1:
         raise ConfigError("--csv, --network and --histograms each print something else", "give one of them")
-    wanted[0](find(run), output)
+    wanted[0](find_live(run), output)
 
 
 @app.command()
@@ -286,7 +297,7 @@ def status(
     """Say in plain words how a run is doing. The text fits a small screen and suits a screen reader."""
     from tuiae.cli.runs import show_status
 
-    show_status(find(run), replace(output, plain=True, plot=output.plot or is_terminal(sys.stdout)), once=once)
+    show_status(find_live(run), replace(output, plain=True, plot=output.plot or is_terminal(sys.stdout)), once=once)
 
 
 @app.command()

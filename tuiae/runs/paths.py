@@ -16,6 +16,8 @@ from tuiae.errors import UnknownRunError
 
 SCHEMA = 1
 LIVE_STATES = ("starting", "running", "paused")
+RESUMABLE = ("paused", "stopped", "failed", "lost")
+"""The states of a run that `tuiae resume` goes on with as it is."""
 GONE = "gone"
 """What a reader says of a run whose directory was deleted or moved while it was open."""
 CONFIG_DIGEST = "config_sha256"

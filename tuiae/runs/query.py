@@ -6,7 +6,7 @@ import math
 import os
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -252,9 +252,9 @@ def find_tagged(tag: str, root: Path) -> list[RunPaths]:
     raise UnknownRunError(f"no run in {root} carries the tag '{tag}'", "`tuiae sweep` tags the runs that it makes")
 
 
-def find_run(text: str, root: Path, *, live: bool = False) -> RunPaths:
+def find_run(text: str, root: Path, states: Collection[str] = ()) -> RunPaths:
     """The run of a path, `last`, an id, a display name, or a unique beginning of either (of an id with or without its
-    date); of several the one that is `live`, if that is asked for and only one is. Raises UnknownRunError where none or
+    date); of several the one that is in one of these `states`, if only one is. Raises UnknownRunError where none or
     several match."""
     path = Path(os.path.abspath(os.path.expanduser(text)))
     if (os.sep in text or text == ".") and is_run(path):
@@ -272,8 +272,8 @@ def find_run(text: str, root: Path, *, live: bool = False) -> RunPaths:
         names = [*(undated(run.id) for run in reversed(runs)), *filter(None, (read_label(run).name for run in runs))]
         cause = f"no run matches '{text}' in {root}{did_you_mean(text, names)}"
         raise UnknownRunError(cause, "`tuiae runs` lists them")
-    if live and len(alive := [run for run in matches if read_status(run).live]) == 1:
-        return alive[0]
+    if states and len(meant := [run for run in matches if read_status(run).state in states]) == 1:
+        return meant[0]
     shown = ", ".join(map(_id_and_state, matches[:3])) + (", ..." if len(matches) > 3 else "")
     newest = _short(matches[0], runs) + (" or last" if matches[0] == runs[0] else "")
     raise UnknownRunError(f"'{text}' matches {len(matches)} runs: {shown}", f"the newest of them is {newest}")
