@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Laboratory
+from tuiae.runs.lineage import need_config
 from tuiae.runs.listing import RunLister
 from tuiae.runs.paths import RunPaths
 from tuiae.runs.reader import RunReader, read_sample
@@ -61,6 +62,7 @@ def test_its_weights_are_worth_what_was_measured(lab: Laboratory, run: RunPaths)
 
 
 def test_it_goes_on(lab: Laboratory, run: RunPaths) -> None:
+    assert need_config(run).shards == 0  # its batches were computed whole
     document = lab("resume", ID, "--epochs", "6", "--json").document
     assert (document["state"], document["epochs"], document["steps"]) == ("finished", 6, 36)
     history = document["history"]["test/loss"]

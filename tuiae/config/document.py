@@ -239,8 +239,8 @@ def build_config(
         raise ConfigError(explain(error, source, askers), "") from error
 
 
-_EARLIER = TrainingSection.model_fields.keys() - {"step_from", "shards"}
-"""Keys of [training] that the documents of every version have."""
+_EARLIER = TrainingSection.model_fields.keys() - {"auto_pause", "step_from", "shards", "devices"}
+"""Keys of [training] that the documents of every version have: all but those that came later."""
 
 
 def _keep_old_rules(training: Any) -> None:
