@@ -15,6 +15,7 @@ from tests.endings import assert_same_end
 from tests.training import train
 from tuiae.config import RunConfig, build_config, load_config
 from tuiae.config.document import dump_config, parse_toml
+from tuiae.preflight import check
 from tuiae.runs.lineage import need_config
 from tuiae.runs.paths import RunPaths
 from tuiae.runs.writer import create_run
@@ -87,10 +88,13 @@ def test_a_config_says_how_many_shards_there_are_whatever_the_machine(lab: Labor
     assert config_of(training__shards=4).shards == 4
 
 
-def test_batch_norm_sees_the_whole_batch() -> None:
+def test_batch_norm_sees_the_whole_batch(lab: Laboratory) -> None:
     normed = {"model__family": "strided-conv", "model__norm": "batch"}
-    assert config_of(**normed, training__batch_size=1000).shards == 0
-    assert config_of(**normed, training__shards=2).shards == 0
+    assert config_of(**normed, training__batch_size=1000).training.shards == 0
+    cut = config_of(**normed, training__shards=2)
+    assert cut.shards == 0
+    (told,) = check(cut, lab.runs).warnings
+    assert told.startswith("training.shards = 2 ")
 
 
 def test_a_run_of_an_earlier_version_goes_on_with_whole_batches(lab: Laboratory) -> None:

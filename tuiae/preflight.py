@@ -10,7 +10,7 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from tuiae.config import SET, RunConfig, counted, learning_rate
+from tuiae.config import SET, ModelSection, RunConfig, counted, learning_rate
 from tuiae.data.dataset import Shape, check_classes, check_validation, notes_for
 from tuiae.data.registry import DatasetInfo, describe, identify, inspect
 from tuiae.errors import ConfigError, DataError, DeviceError
@@ -223,12 +223,16 @@ def check_shared(config: RunConfig, kind: str) -> None:
     if kind == "mps":
         raise ConfigError(f"{words}: this machine has one mps device", alone)
     if kind == "cpu" and not config.shards:
-        whole = "batch norm" if config.training.shards else "training.shards = 0"
-        whole = "a custom network" if config.model.is_custom else whole
+        whole = _needs_whole_batches(config.model) or "training.shards = 0"
         raise ConfigError(f"{words}: {whole} needs whole batches on a CPU", alone)
     if kind == "cpu" and config.shards < size:
         cause = f"{words}: on a CPU a batch is cut into training.shards = {config.shards}"
         raise ConfigError(cause, f"set training.shards = {size}, with which it draws other noise, or fewer devices")
+
+
+def _needs_whole_batches(model: ModelSection) -> str:
+    """What of a network does, in words; empty where its batches can be cut."""
+    return "" if not model.needs_whole_batches else "a custom network" if model.is_custom else "batch norm"
 
 
 def _check_devices(config: RunConfig, devices: list[str] | None) -> None:
@@ -329,6 +333,8 @@ def _rates(config: RunConfig) -> Iterator[str]:
         yield f"{training.optimizer} at {training.learning_rate:g} rarely learns anything: 0.001 is usual"
     if training.momentum and training.optimizer in ("adam", "adamw"):
         yield f"training.momentum = {training.momentum:g} has no effect: {training.optimizer} takes none"
+    if training.shards and (whole := _needs_whole_batches(config.model)):
+        yield f"training.shards = {training.shards} has no effect: {whole} needs whole batches"
 
 
 def _noise_and_dropout(config: RunConfig) -> Iterator[str]:

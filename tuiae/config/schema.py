@@ -145,6 +145,12 @@ class ModelSection(Section):
         return self.encoder_family == CUSTOM
 
     @property
+    def needs_whole_batches(self) -> bool:
+        """Whether no batch can be cut into shards: batch norm has the statistics of a whole one, and a custom network
+        may keep something of it in itself, which no two threads may do at once."""
+        return self.is_custom or (self.encoder_family == "strided-conv" and self.norm == "batch")
+
+    @property
     def words(self) -> str:
         """`dense, code 64`, or `custom, Net of my_model.py`."""
         return model_words(self.family, self.latent, self.code)
@@ -252,9 +258,8 @@ class SamplesSection(Section):
 
 def suggest_shards(model: ModelSection, batch_size: int) -> int:
     """Into how many shards a batch is best cut: as few images as keep a core busy for about a millisecond, and at most
-    8, since Python begins them one after the other. A custom network is computed whole: it may keep something of a
-    batch in itself, which no two threads may do at once."""
-    if model.is_custom:
+    8, since Python begins them one after the other."""
+    if model.needs_whole_batches:
         return 0
     if model.encoder_family != "dense":
         return min(max(batch_size // 64, 1), 8)
@@ -287,12 +292,8 @@ class RunConfig(Section):
 
     @property
     def shards(self) -> int:
-        """Parts of a batch that are computed on a core each; 0 where PyTorch splits each operation, for batch norm,
-        whose statistics are those of a whole batch, and for custom networks."""
-        needs_whole = self.model.encoder_family == "strided-conv" and self.model.norm == "batch"
-        return (
-            0 if needs_whole or self.model.is_custom else int(self.training.shards)
-        )  # a number since `_settle_shards`
+        """Parts of a batch that are computed on a core each; 0 where PyTorch splits each operation."""
+        return 0 if self.model.needs_whole_batches else int(self.training.shards)  # a number since `_settle_shards`
 
     @model_validator(mode="after")
     def _settle_shards(self) -> RunConfig:
