@@ -18,7 +18,7 @@ from tests.conftest import CHECKOUT
 from tuiae.config import DataSection, build_config
 from tuiae.data import folder
 from tuiae.data.cache import read_manifest
-from tuiae.data.dataset import Dataset
+from tuiae.data.dataset import Dataset, notes_for
 from tuiae.data.datasets import prepare, select
 from tuiae.data.registry import describe
 from tuiae.errors import ConfigError, DataError
@@ -171,6 +171,15 @@ def test_of_val_and_test_the_second_is_the_test_split_where_it_has_classes(tmp_p
         (pets / "test" / name).rmdir()
     info = describe(f"folder:{pets}")
     assert (info.train, info.test, len(info.notes)) == (8, 6, 2)
+
+
+def test_a_class_without_test_images_is_told_to_runs_that_measure_on_these(tmp_path: Path) -> None:
+    pets = tmp_path / "pets"
+    for split, names in (("train", ("cat", "emu")), ("val", ("cat", "emu")), ("test", ("cat",))):
+        classes(pets / split, *names)
+    notes = describe(f"folder:{pets}").notes
+    told = [[note for note in notes_for(notes, kind) if "emu" in note] for kind in ("test", "val", 0.25)]
+    assert [len(said) for said in told] == [1, 0, 0]
 
 
 DOCUMENT = (CHECKOUT / "docs" / "datasets.md").read_text(encoding="utf-8")

@@ -235,17 +235,20 @@ def utf8(name: str | Path) -> str:
 
 LEFT_OUT = "left out unless data.validation = 'val'"
 """How the note ends, or begins to, that a set has a validation split of its own; `notes_for` knows it by this."""
+UNTESTED = "there the test split tells nothing"
+"""How the note ends that classes have no test images."""
 
 
 def notes_for(notes: Sequence[str], validation: str | float) -> tuple[str, ...]:
     """The notes of a set, which is prepared once for all runs, that hold of a run."""
-    return tuple(note for note in notes if validation != "val" or LEFT_OUT not in note)
+    beside = () if validation == "test" else (UNTESTED, LEFT_OUT) if validation == "val" else (UNTESTED,)
+    return tuple(note for note in notes if not any(words in note for words in beside))
 
 
 def untested(counts: Mapping[str, int]) -> tuple[str, ...]:
     """A sentence about the classes, of the number of their test images, that have none."""
     without = [name for name, count in counts.items() if not count]
-    return (f"no test images of {named(without)}: there the test split tells nothing",) if without else ()
+    return (f"no test images of {named(without)}: {UNTESTED}",) if without else ()
 
 
 def named(words: Sequence[str], most: int = 6) -> str:
