@@ -437,6 +437,14 @@ def test_mistakes_point_at_the_line(lab: Laboratory, golden: Golden, monkeypatch
     golden.check("own-networks", *parts)
 
 
+def test_debug_shows_where_its_constructor_failed_though_nothing_is_kept(lab: Laboratory) -> None:
+    own(lab, PLAIN.replace("        self.layer", "        self.made = self.make()\n        self.layer"))
+    refused = lab("run", "own.toml", "--debug", check=2)
+    assert "in __init__" in refused.stderr
+    assert "self.made = self.make()" in refused.stderr
+    assert not list(lab.runs.iterdir())
+
+
 LATER = """
     def forward(self, x):
         print("\\x1b[2J\\x00 binary: \\xff", flush=True)

@@ -379,7 +379,8 @@ def test_stop_kills_a_worker_that_does_not_answer(lab: Laboratory, workers: list
     control.send(run, "stop")
     for path in run.control.iterdir():
         os.utime(path, (time.time() - 60, time.time() - 60))
-    lab("stop", "--kill", run.id, check=4)
+    stopped = lab("stop", "--kill", run.id, check=4)
+    assert (stopped.stdout.startswith(f"{run.id}: killed"), "error" in stopped.stderr) == (True, False)
     assert workers[0].wait(20) == -signal.SIGKILL
     assert read_status(run).state == "lost"
 

@@ -232,7 +232,7 @@ def stop(
     """Ask a run to save and stop, and wait until it has."""
     from tuiae.cli.follow import stop_run
 
-    stop_run(find_live(run), output, kill=kill)
+    raise typer.Exit(stop_run(find_live(run), output, kill=kill))
 
 
 @app.command()

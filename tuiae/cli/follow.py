@@ -16,12 +16,12 @@ from tuiae.config import RunConfig, parse_override
 from tuiae.errors import ConfigError, ExitCode, RunHeldError, TrainingError, TuiaeError, UnknownRunError, from_record
 from tuiae.machine import LEAVING
 from tuiae.preflight import warn_of_change
-from tuiae.render.text import count, number
+from tuiae.render.text import count, harmless, number
 from tuiae.runs.checkpoints import all_checkpoints
 from tuiae.runs.control import Edit, check_setting, propose, send, waited
 from tuiae.runs.listing import summarise
 from tuiae.runs.paths import RunPaths, is_gone, is_tracked
-from tuiae.runs.process import Interrupt, describe_death, kill_worker
+from tuiae.runs.process import Interrupt, describe_death, first_traceback, kill_worker
 from tuiae.runs.reader import RunReader, read_status
 from tuiae.runs.removal import discard_untrained
 from tuiae.runs.snapshot import Snapshot, Status
@@ -135,9 +135,11 @@ def _check_ending(
     if is_gone(run):
         raise TrainingError(f"{run.id} is gone: its directory was deleted or moved", "`tuiae run` starts another one")
     if state == "failed":
+        error = from_record(snapshot.status.error or {}, hint=f"see {run.log}")
         if fresh:
+            error.add_note(harmless(first_traceback(run)))  # --debug shows it; the log may be gone
             discard_untrained(run)
-        raise from_record(snapshot.status.error or {}, hint=f"see {run.log}")
+        raise error
     if state == "unknown" and process is None:
         hint = f"see {run.status}; `tuiae resume {run.id}` continues from its newest checkpoint"
         raise UnknownRunError(f"the status of {run.id} cannot be read", hint)
@@ -149,10 +151,16 @@ def _check_ending(
         if code == ExitCode.HELD:
             raise held_by_another(run)
         if is_tracked(run):
-            raise TrainingError(f"{run.id}: its program is gone", f"start it again with tuiae.track(resume={run.id!r})")
-        go_on = "continue" if all_checkpoints(run) else "begin again at the first step"
-        hint = f"see {run.log}, and {go_on} with `tuiae resume {run.id}`"
-        raise TrainingError(f"{run.id}: {describe_death(run, code)}", hint)
+            raise TrainingError(f"{run.id}: its program is gone", _way_on(run))
+        raise TrainingError(f"{run.id}: {describe_death(run, code)}", f"see {run.log}, and {_way_on(run)}")
+
+
+def _way_on(run: RunPaths) -> str:
+    """What to do with a run that has lost its worker, or its program."""
+    if is_tracked(run):
+        return f"start it again with tuiae.track(resume={run.id!r})"
+    go_on = "continue" if all_checkpoints(run) else "begin again at the first step"
+    return f"{go_on} with `tuiae resume {run.id}`"
 
 
 def held_by_another(run: RunPaths) -> RunHeldError:
@@ -197,12 +205,13 @@ def _where_to_look(run: RunPaths) -> str:
     return "its loop answers where it calls should_stop() or setting()" if is_tracked(run) else f"see {run.log}"
 
 
-def stop_run(run: RunPaths, output: Output, *, kill: bool = False) -> None:
+def stop_run(run: RunPaths, output: Output, *, kill: bool = False) -> ExitCode:
     """Ask a run to save and stop, and wait until it has; with `kill`, end a worker that does not answer.
 
     Raises:
-        TrainingError: it did not answer in time, or was killed. TuiaeError: it failed, or its worker died.
+        TrainingError: it did not answer in time. TuiaeError: it failed, or its worker died by itself.
     """
+    killed = False
     if read_status(run).live:
         before = waited(run, "stop") or 0.0
         with suppress(UnknownRunError) if kill else nullcontext():
@@ -215,11 +224,16 @@ def stop_run(run: RunPaths, output: Output, *, kill: bool = False) -> None:
                 raise TrainingError(f"{run.id} has not stopped within {ANSWER_SECONDS:.0f} s", hint)
             kill_worker(run, read_status(run))
             wait_until(lambda: not read_status(run).live, LEAVE_SECONDS)
+            killed = read_status(run).state == "lost"
     snapshot = RunReader(run.root).read_all()
-    _check_ending(run, snapshot)
+    if not killed:
+        _check_ending(run, snapshot)
     if output.json:
         output.document(summarise(snapshot))
-    output.line(f"{run.id}: {snapshot.status.state}")
+    output.line(f"{run.id}: {'killed, as it did not answer' if killed else snapshot.status.state}")
+    if killed:
+        output.note(_way_on(run))
+    return ExitCode.TRAINING if killed else ExitCode.OK
 
 
 def edit_run(run: RunPaths, settings: Sequence[str], output: Output) -> None:

@@ -212,7 +212,8 @@ SIGNALLED = {
 """What it means when a worker dies of a signal that it cannot answer."""
 
 
-FATAL, FATAL_BYTES = "Fatal Python error: ", 1 << 18
+FATAL = "Fatal Python error: "
+LOG_BYTES = 1 << 18  # of the end of a log that are looked at
 TRACE = (" ", "Thread ", "Current thread", "Extension modules: ")
 """How the lines begin that faulthandler writes below such an error."""
 ERROR = "error: "
@@ -222,22 +223,33 @@ ERROR = "error: "
 def last_words(run: RunPaths, seen: float) -> str:
     """What ended a worker that could not record it, by the end of its log, since the worker was `seen` alive (seconds
     since the epoch): a fatal signal, or an error; empty where the log has none."""
-    try:
-        with open_regular(run.log) as log:
-            status = os.fstat(log.fileno())
-            log.seek(max(0, status.st_size - FATAL_BYTES))
-            tail = log.read(FATAL_BYTES).decode(errors="replace")
-    except OSError:
-        return ""
+    tail, written = _log_tail(run)
     _, found, after = tail.rpartition(FATAL)
     reason, *trace = after.splitlines() or [""]
     # An earlier worker's end is older than the signs of life of this one, and followed by what this one printed.
-    if status.st_mtime < seen - 1:
+    if written < seen - 1:
         return ""
     if found and all(not line or line.startswith(TRACE) for line in trace):
         return f"{reason}: {SIGNALLED[signal.SIGBUS]}" if reason == "Bus error" else reason
     errors = (line for line in reversed(tail.splitlines()[-2:]) if line.startswith(ERROR))  # and why it is not recorded
     return next(errors, "").removeprefix(ERROR)
+
+
+def _log_tail(run: RunPaths) -> tuple[str, float]:
+    """The end of a run's log, and when it was written to (seconds since the epoch); empty and 0 where there is none."""
+    try:
+        with open_regular(run.log) as log:
+            status = os.fstat(log.fileno())
+            log.seek(max(0, status.st_size - LOG_BYTES))
+            return log.read(LOG_BYTES).decode(errors="replace"), status.st_mtime
+    except OSError:
+        return "", 0.0
+
+
+def first_traceback(run: RunPaths) -> str:
+    """The end of a run's log from the first traceback there on; empty where it has none."""
+    _, head, rest = _log_tail(run)[0].partition("Traceback (most recent call last):\n")
+    return head + rest
 
 
 def describe_death(run: RunPaths, code: int | None) -> str:
