@@ -180,7 +180,9 @@ def test_data_list_says_what_is_ready_with_no_network(lab: Laboratory) -> None:
     assert ready["digits"]
     assert ready["glyphs"]
     assert not ready["mnist"]
-    assert "digits" in lab("data", "list").stdout
+    listed = {line.split()[0]: line for line in lab("data", "list").stdout.splitlines() if line}
+    assert "8x8 " in listed["digits"]
+    assert ["in colour" in listed[name] for name in ("digits", "cifar10")] == [False, True]
 
 
 def test_attach_and_stop_of_a_finished_run_only_say_so(shared_lab: Laboratory, finished: RunPaths) -> None:

@@ -102,6 +102,15 @@ def test_a_file_that_is_no_preset_is_named(tmp_path: Path, content: bytes | None
     assert str(path) in caught.value.cause
 
 
+@pytest.mark.parametrize("table", ["grid", "random", "search"])
+def test_a_sweep_in_the_place_of_a_preset_is_known_as_one(tmp_path: Path, table: str) -> None:
+    path = tmp_path / "best.toml"
+    path.write_text(f"preset = 'quickstart'\n[{table}]\n")
+    with pytest.raises(ConfigError) as caught:
+        load_config(path)
+    assert caught.value.hint == f"tuiae sweep {path}"
+
+
 @pytest.mark.parametrize(
     ("document", "key", "meant"),
     [

@@ -119,7 +119,7 @@ def show_datasets(output: Output) -> None:
         (
             info.name,
             "yes" if info.ready else "no",
-            _size(info),
+            size_words(info.shape) if info.shape else MISSING,
             count(info.train),
             count(info.test),
             str(len(info.classes)) if info.labelled else MISSING,
@@ -127,16 +127,12 @@ def show_datasets(output: Output) -> None:
         )
         for info in sets
     )
-    output.table(heads, rows, right=("images", "train", "test", "classes"))
+    output.table(heads, rows, right=("train", "test", "classes"))
     output.line("folder:PATH reads pictures, one sub-folder a class; file:PATH an npz, npy files or a CSV", "dim")
     if not all(info.ready for info in sets):
         output.line(
             "not ready: `tuiae data fetch NAME` downloads it, `tuiae data import PATH` takes files carried over", "dim"
         )
-
-
-def _size(info: DatasetInfo) -> str:
-    return "x".join(map(str, info.shape[1:])) if info.shape else MISSING
 
 
 def fetch_dataset(name: str, output: Output, *, force: bool) -> None:

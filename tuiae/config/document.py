@@ -78,7 +78,7 @@ def _kind_of(document: Mapping[str, Any]) -> str:
     if {"run", "claim"} <= document.keys():
         return "work"
     if "preset" in document:
-        return "sweep" if {"grid", "list", "random"} & document.keys() else ""
+        return "sweep" if {"grid", "list", "random", "search"} & document.keys() else ""
     return "preset" if {"data", "model", "training"} & document.keys() else ""
 
 
