@@ -94,6 +94,12 @@ def test_a_plane_that_does_not_fit_shows_every_second_picture() -> None:
     assert below(54, 16) == ["0", "2", "4", "6", "8"]  # room beside three rows is for more columns
 
 
+def test_places_below_narrow_pictures_lose_digits_and_not_their_ends() -> None:
+    axis = np.linspace(-0.991, 0.949, 4)
+    drawn = fit_plane(pictures(4, 4, 1, 7, 5), axis, axis, 36, 20, "ascii").plain.split("\n")
+    assert next(reversed(drawn)).split() == [f"{value:.2g}" for value in axis]
+
+
 @pytest.mark.parametrize(
     ("area", "pictures_there"), [((36, 17), (3, 3)), ((56, 22), (4, 4)), ((96, 34), (5, 7))], ids=["80", "120", "200"]
 )

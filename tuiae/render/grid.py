@@ -301,6 +301,14 @@ def _plane_gutter(y: Values) -> int:
     return max(len(f"{value:.3g}") for value in y) + 2
 
 
+def _numbers(x: Values) -> Iterator[list[str]]:
+    """Places as numbers that tell them apart, ever shorter."""
+    for digits in (3, 2, 1):
+        names = [f"{value:.{digits}g}" for value in x]
+        if len(set(names)) == len(names):
+            yield names
+
+
 def _lay_out_plane(images: Pixels, x: Values, y: Values, width: int, height: int) -> GridLayout | None:
     """The largest layout in an area, whose height has no end where it is 0."""
     room = (height or UNBOUNDED) - 1
@@ -309,7 +317,8 @@ def _lay_out_plane(images: Pixels, x: Values, y: Values, width: int, height: int
 
 def _plane(images: Pixels, x: Values, y: Values, layout: GridLayout, width: int, height: int, mode: str) -> Text:
     rows = [(f"{value:.3g}", row) for value, row in zip(y, images, strict=True)]
-    lines = [*_picture_lines(rows, layout, mode), _caption_line("", [f"{value:.3g}" for value in x], layout)]
+    below = next((names for names in _numbers(x) if max(map(len, names)) <= layout.columns), [f"{v:.3g}" for v in x])
+    lines = [*_picture_lines(rows, layout, mode), _caption_line("", below, layout)]
     return in_mode(in_the_middle(lines, width, height), mode)
 
 
