@@ -33,7 +33,7 @@ from tuiae.render.text import LEVELS, shorten_middle, spark
 from tuiae.runs.control import take
 from tuiae.runs.labels import read_label, relabel, tags_of
 from tuiae.runs.lineage import repeat_line, run_command
-from tuiae.runs.listing import RunLister, RunRow, fold
+from tuiae.runs.listing import RunLister, RunRow, fold, ids_inside
 from tuiae.runs.paths import RunPaths, list_runs
 from tuiae.runs.writer import create_run
 from tuiae.ui.feeds import RunsListed, follow_list
@@ -132,6 +132,21 @@ async def test_what_a_filter_asks_a_range_of_shows_however_narrow_the_screen_is(
         await desk.until(lambda: {"accuracy", "latent"} <= set(desk.table.columns))
         await desk.press("escape")
         await desk.until(lambda: not {"accuracy", "latent"} & set(desk.table.columns))
+
+
+def test_what_varies_stays_whole_beside_a_column_that_is_asked_for(lab: Laboratory) -> None:
+    for latent in (16, 32):
+        model = {**AUTOENCODER["model"], "latent": latent}
+        documents = [{**AUTOENCODER, "model": model, "training": {"epochs": 6, "seed": seed}} for seed in range(2)]
+        for document in documents:
+            create_run(build_config(document), lab.runs, [], tags=("sweep:codes",))
+    rows = rows_of(lab.runs)
+    (study, *inside) = fold(rows, rows, frozenset({"sweep:codes"}), {})
+    placed = place_columns([study, *inside], 68, asked=["accuracy"])
+    members = ids_inside([study])
+    drawn = [draw_run(row, placed, time.time(), selected=False, members=members).plain for row in inside]
+    assert all(row.varies in line for row, line in zip(rows, drawn, strict=True))
+    assert "accuracy" in [column.name for column in placed]
 
 
 def test_a_study_that_is_cut_still_says_how_many_of_its_runs_match(lab: Laboratory) -> None:

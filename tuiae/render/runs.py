@@ -279,7 +279,8 @@ def place_columns(
     sizes = {column.name: _natural(column, lines) for column in shown}
     titles = {dated: [_line_title(line, dated, members) for line in lines] for dated in (True, False)}
     whole, short = (max([len("run"), *map(cell_len, titles[dated])]) for dated in (True, False))
-    essential = MARKS + sum(sizes[name] + GAP for name in {*ESSENTIAL, *asked} if name in sizes)
+    wanted = {*asked, *(ESSENTIAL[:-1] if asked else ESSENTIAL)}  # the best value, or what somebody asks for
+    essential = MARKS + sum(sizes[name] + GAP for name in wanted if name in sizes)
     widest = MOST_TITLE if width >= BROAD else NARROW_TITLE
     sizes["run"] = min(whole, widest, max(width - essential, LEAST_TITLE))
     if sizes["run"] < whole:
