@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 
+from tests.test_explorer import listening
 from tests.training import train
 from tuiae.cli.main import enter
 from tuiae.config import build_config
@@ -232,6 +233,13 @@ def stand_by(settings: dict[str, Any], then: dict[str, Any]) -> dict[str, Any]:
     process = standby.give(run)
     code, status = process.wait(), read_json(run.status)
     return {"devices": devices, "cost": cost, "code": code, "status": status, "pid": process.pid}
+
+
+def explored(name: str) -> int:
+    """How many codes of a run the dashboard's explorer places, which is a process of its own."""
+    with listening() as explorer:
+        explorer.ask("open", run=str(runs_dir() / name))
+        return len(explorer.ask("codes", count=50).points)
 
 
 def sweep(path: str, jobs: int) -> dict[str, Any]:

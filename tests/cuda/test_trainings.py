@@ -46,6 +46,14 @@ def test_a_run_goes_on_where_it_was_saved_and_its_weights_are_explored(cards: Ca
 
 
 @pytest.mark.thorough
+def test_an_explorer_of_what_a_card_trained_begins_none(cards: Cards, tmp_path: Path) -> None:
+    run = cards.ask(questions.work, {"training.epochs": 1})["run"]
+    trace = tmp_path / "contexts"
+    assert cards.ask(questions.explored, run, CARD_TRACE=str(trace), CARD_LOST=0) == 50
+    assert not trace.exists()
+
+
+@pytest.mark.thorough
 def test_a_fork_continues_on_a_card(cards: Cards, lab: Laboratory) -> None:
     run = cards.ask(questions.work, {"training.epochs": 1})["run"]
     fork = cards.ask(questions.command, "fork", run, "--set", "training.epochs=2", "--json")
