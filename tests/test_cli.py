@@ -195,6 +195,20 @@ def test_attach_and_stop_of_a_finished_run_only_say_so(shared_lab: Laboratory, f
     assert os.listdir(finished.control) == []
 
 
+def test_a_follower_hears_where_a_run_trains_and_of_a_warning_while_it_trains(lab: Laboratory) -> None:
+    played = script(lab.runs)
+    played.begin()
+    follower = lab.start("attach", played.run.id)
+    assert follower.stderr is not None
+    assert follower.stderr.readline() == "training on cpu\n"
+    played.writer.event("warning", text="the driver is too old")
+    assert follower.stderr.readline() == "note: the driver is too old\n"
+    played.epoch(1)
+    played.writer.close("finished")
+    assert "note" not in follower.communicate()[1]
+    assert follower.returncode == ExitCode.OK
+
+
 def test_detach_returns_while_the_run_goes_on_behind_all_else(lab: Laboratory, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TUIAE_NICE", "7")
     document = lab("run", lab.preset(), "--epochs", "900000", "--detach", "--json").document

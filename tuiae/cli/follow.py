@@ -70,7 +70,6 @@ def follow_to_end(
         output.line(run.id)
         output.note(f"watch it with `tuiae attach {run.id}`, stop it with `tuiae stop {run.id}`")
         return ExitCode.OK
-    began = time.time()
     interrupt = interrupt or Interrupt()
     snapshot, left = follow(run, output, process, interrupt)
     if left and interrupt.last in LEAVING:
@@ -83,7 +82,6 @@ def follow_to_end(
     if left:
         output.note(f"the worker is saving; continue later with `tuiae resume {run.id}`", "yellow")
         return ExitCode.STOPPED
-    output.warn(note.text for note in snapshot.notes if note.kind == "warning" and note.time >= began)
     _check_ending(run, snapshot, process, fresh=fresh)
     if output.json:
         output.document(summarise(snapshot))
@@ -100,20 +98,23 @@ def follow_to_end(
 def follow(
     run: RunPaths, output: Output, process: subprocess.Popen[bytes] | None, interrupt: Interrupt
 ) -> tuple[Snapshot, bool]:
-    """Show a run until it ends; returns its last snapshot, and whether it was left running.
+    """Show a run until it ends, and what it warns of meanwhile; returns its last snapshot, and whether it was left
+    running.
 
     With its own `process` an interrupt stops the run (and a second Ctrl-C leaves it to finish its save); otherwise, and
     where the terminal goes away, it only ends the following.
     """
-    reader, asked = RunReader(run.root), False
+    reader, asked, began = RunReader(run.root), False, time.time()
     leaving = [number for number in LEAVING if signal.getsignal(number) != signal.SIG_IGN]  # as under nohup
     with interrupt.listening(*leaving), run_progress(output) as show:
         while True:
             # The process is looked at first: what it wrote before it ended is then in the snapshot.
             ended = process is not None and process.poll() is not None
             snapshot = reader.poll()
-            if not snapshot.status.live or ended:
+            if over := ended or not snapshot.status.live:
                 snapshot = reader.read_all()
+            output.warn(note.text for note in snapshot.notes if note.kind == "warning" and note.time >= began)
+            if over:
                 show(snapshot)
                 return snapshot, False
             if interrupt.count and (process is None or interrupt.insists or interrupt.last in LEAVING):

@@ -308,6 +308,9 @@ def _figures(snapshot: Snapshot) -> str:
     return f"train {number(train)}  test {number(test)}  {rate(status.images_per_second)}  {time}"
 
 
+TRAINING = "training"  # the last phase, from which on the device is known, and the precision where that is not float32
+
+
 class RunLines:
     """A line for each phase, each pause and each epoch of one training."""
 
@@ -323,7 +326,7 @@ class RunLines:
         phase = status.phase.rstrip("0123456789% ")
         if phase and phase != self._phase and status.live:
             self._phase = phase
-            yield phase
+            yield f"{phase} on {status.device}" if phase == TRAINING and status.device else phase
         trouble, self._trouble = self._trouble, status.trouble if status.live else ""
         if self._trouble and self._trouble != trouble:
             yield self._trouble
