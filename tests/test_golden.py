@@ -261,7 +261,7 @@ def test_runs_that_refuse(lab: Laboratory, golden: Golden) -> None:
     old.config.write_text("[data")
     parts = [
         titled("which run"),
-        *refused(lab, [(2, ("show", "nobody")), (2, ("show", "202611"))]),
+        *refused(lab, [(2, ("show", "nobody")), (2, ("fork", "202611"))]),
         titled("a run that ended"),
         *refused(lab, [(2, ("edit", DENOISE, "training.epochs=9")), (4, ("attach", "spoiled"))]),
         *refused(lab, [(4, ("attach", "killed")), (4, ("stop", "killed"))]),
