@@ -27,7 +27,8 @@ def test_every_preset_trains_on_a_card_and_goes_on_from_its_checkpoint(
     document.get("data", {}).pop("classes", None)
     if "code" in document["model"]:
         document["model"]["code"] = str(preset.path.parent / document["model"]["code"])
-    small = {"data.image_size": 28, "data.train_limit": 64, "training.batch_size": 16, "training.epochs": 2}
+    small = {"data.image_size": 28, "data.train_limit": 64, "data.test_limit": 64}
+    small |= {"training.batch_size": 16, "training.epochs": 2}
     found = cards.ask(questions.work, {**small, "training.precision": precision}, document)
     assert (found["code"], found["status"].get("error"), found["warnings"]) == (0, None, [])
     assert found["contexts"] == [0]
