@@ -145,7 +145,9 @@ def has_kernels(gpu: Gpu) -> bool:
     that a driver translates (`compute_90`) any later card makes use."""
     if gpu.capability is None:
         return True
-    built = [re.match(r"(sm|compute)_(\d+)", word) for word in torch.cuda.get_arch_list()]
+    # Of an older PyTorch `torch.cuda.get_arch_list` lets CUDA count the cards, which then sees those and no others.
+    flags: str = torch._C._cuda_getArchFlags() or ""
+    built = [re.match(r"(sm|compute)_(\d+)", word) for word in flags.split()]
     known = [(found[1], int(found[2])) for found in built if found]
     fitting = [number for kind, number in known if kind == "compute" or number // 10 == gpu.capability // 10]
     return not known or any(number <= gpu.capability for number in fitting)
