@@ -20,6 +20,7 @@ from tuiae.config import NoiseSection
 from tuiae.data.batches import ImageSet
 from tuiae.errors import ConfigError, MissingLibraryError
 from tuiae.models.networks import ModelOutput
+from tuiae.training.device import first_line
 from tuiae.training.evaluate import evaluate
 from tuiae.training.setup import Parts
 
@@ -186,6 +187,9 @@ def _needing(what: str) -> Iterator[None]:
         yield
     except ImportError as error:
         raise MissingLibraryError(what, "pip install 'tuiae[studies]'") from error
+    except RuntimeError as error:  # as torchvision raises beside a PyTorch of another release
+        hint = "install torch and torchvision of one release"
+        raise MissingLibraryError(f"{what}, which does not work here: {first_line(error)}", hint) from error
 
 
 def _reals(values: Tensor) -> Reals:
