@@ -239,16 +239,17 @@ def build_config(
         raise ConfigError(explain(error, source, askers), "") from error
 
 
-_EARLIER = TrainingSection.model_fields.keys() - {"auto_pause", "step_from", "shards", "devices"}
+_EARLIER = TrainingSection.model_fields.keys() - {"auto_pause", "step_from", "shards", "devices", "transposed"}
 """Keys of [training] that the documents of every version have: all but those that came later."""
 
 
 def _keep_old_rules(training: Any) -> None:
     """Let a run of an earlier version go on, or be repeated, as it began: its document names every key there was, its
-    steps were counted from the first epoch, and its batches were computed whole."""
+    steps were counted from the first epoch, its batches were computed whole, and transposed convolutions directly."""
     if not isinstance(training, dict) or not training.keys() >= _EARLIER:
         return
     training.setdefault("shards", 0)
+    training.setdefault("transposed", "direct")
     if training["schedule"] == "step" and training["warmup"]:
         training.setdefault("step_from", "start")
 

@@ -230,6 +230,9 @@ class TrainingSection(Section):
     shards: Annotated[int, Field(ge=0, le=64)] | Literal["auto"] = "auto"
     """On a CPU: parts of a batch that are computed on a core each. auto goes by the network and the batch, never by the
     machine, so that the number of cores changes no bit; 0 lets PyTorch split each operation among its threads."""
+    transposed: Literal["product", "direct"] = "product"
+    """On a CPU, transposed convolutions of few channels: as a product and a sum over its windows, three times as fast,
+    or directly, as earlier versions did, with other last bits."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """float32 holds for convolutions on CUDA too, for which PyTorch would take TF32; bfloat16 is for matrix products
     and convolutions, and leaves weights, loss and metrics in float32. auto takes bfloat16 where the machine is quick at
@@ -258,12 +261,14 @@ class SamplesSection(Section):
 
 def suggest_shards(model: ModelSection, batch_size: int) -> int:
     """Into how many shards a batch is best cut: as few images as keep a core busy for about a millisecond, and at most
-    8, since Python begins them one after the other."""
+    8, since Python begins them one after the other. A power of two, as numbers of cores are, so that none waits for
+    another."""
     if model.needs_whole_batches:
         return 0
-    if model.encoder_family != "dense":
-        return min(max(batch_size // 64, 1), 8)
-    return min(max(batch_size // (250 if max((*model.hidden, model.latent)) > 128 else 500), 1), 4)
+    images, most = (64, 8) if model.encoder_family != "dense" else (500, 4)
+    if model.encoder_family == "dense" and max((*model.hidden, model.latent)) > 128:
+        images = 250
+    return min(2 ** max(round(math.log2(batch_size / images)), 0), most)
 
 
 class RunConfig(Section):

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from tuiae.config import NoiseSection
+from tuiae.kernels import library
 
 RESIDENT_SHARE = 0.5  # of the free memory of an accelerator; the rest is for the model and its activations
 
@@ -50,15 +51,23 @@ class ImageSet:
 
         `index` lies where the images lie (see `place`).
         """
-        return self._scale(self._images.index_select(0, index), self._labels.index_select(0, index))
+        labels = self._labels.index_select(0, index)
+        return self._scale(self._images, index), labels.to(self.device, non_blocking=True)
 
     def span(self, start: int, stop: int) -> tuple[torch.Tensor, torch.Tensor]:
         """`take` for neighbours, without gathering."""
-        return self._scale(self._images[start:stop], self._labels[start:stop])
+        return self._scale(self._images[start:stop]), self._labels[start:stop].to(self.device, non_blocking=True)
 
-    def _scale(self, images: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        images = images.to(self.device, non_blocking=True)
-        return images.to(torch.float32).div_(255.0), labels.to(self.device, non_blocking=True)
+    def _scale(self, images: torch.Tensor, index: torch.Tensor | None = None) -> torch.Tensor:
+        """Bytes, those at the places of an index or all, as 0..1 on the device."""
+        kernels = library() if self.device.type == "cpu" and images.is_contiguous() else None
+        if kernels is not None:
+            taken = torch.empty(len(images) if index is None else len(index), *self.image_shape)
+            kernels.take_images(images, index, len(taken), math.prod(self.image_shape), taken)
+            return taken
+        if index is not None:
+            images = images.index_select(0, index)
+        return images.to(self.device, non_blocking=True).to(torch.float32).div_(255.0)
 
     def place(self, order: torch.Tensor) -> torch.Tensor:
         """Move an order of indices to where the images lie."""

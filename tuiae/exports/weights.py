@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from tuiae.errors import ConfigError
 from tuiae.exports.formats import Export
 from tuiae.images import ImageRecord
 from tuiae.models.custom import CustomNetwork
-from tuiae.models.layers import Dropout, Linear, RectifiedDropout
+from tuiae.models.layers import ConvTranspose2d, Dropout, Linear, RectifiedDropout, ReLU, Sigmoid
 from tuiae.models.networks import Autoencoder, Classifier, VariationalAutoencoder, build_model
 from tuiae.preflight import known_images
 from tuiae.render.text import clean
@@ -159,14 +160,23 @@ def _plain(layers: nn.Sequential) -> nn.Sequential:
     return nn.Sequential(*map(_as_torch_has_it, layers))
 
 
+PLAIN: dict[type[nn.Module], type[nn.Module]] = {
+    Linear: nn.Linear,
+    ReLU: nn.ReLU,
+    Sigmoid: nn.Sigmoid,
+    ConvTranspose2d: nn.ConvTranspose2d,
+}
+"""PyTorch's layers, of which ours are quicker ones."""
+
+
 def _as_torch_has_it(layer: nn.Module) -> nn.Module:
     if isinstance(layer, RectifiedDropout):
         return nn.ReLU()
     if isinstance(layer, Dropout):
         return nn.Identity()  # the names of what follows count it
-    if isinstance(layer, Linear):
-        plain = nn.Linear(layer.in_features, layer.out_features, device="meta")
-        plain.weight, plain.bias = layer.weight, layer.bias
+    if type(layer) in PLAIN:
+        plain = copy(layer)
+        plain.__class__ = PLAIN[type(layer)]
         return plain
     return layer
 

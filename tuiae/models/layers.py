@@ -1,5 +1,5 @@
-"""Layers: activations and initial weights by name, a dropout and a linear layer that are quick on a CPU; and what comes
-out of a network."""
+"""Layers: activations and initial weights by name, and PyTorch's layers made quick on a CPU; and what comes out of a
+network."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from torch import Generator, Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from tuiae.config import Initialisation
+from tuiae.kernels import kernels_for, library
 
 
 class ModelOutput(NamedTuple):
@@ -35,13 +36,49 @@ class ModelOutput(NamedTuple):
     """What a custom network returned, for its own loss."""
 
 
+class ReLU(nn.ReLU):
+    """`nn.ReLU`, on a CPU in the place of its input, which a layer with weights has made for nobody else."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Any shape."""
+        if self.training and kernels_for(x):
+            output: Tensor = _RectifyAndDrop.apply(x, 0)
+            return output
+        return F.relu(x, inplace=torch.is_inference_mode_enabled())
+
+
+class Sigmoid(nn.Sigmoid):
+    """`nn.Sigmoid`, on a CPU in the place of its input, as `ReLU`."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Any shape."""
+        if self.training and kernels_for(x) and not x.is_leaf:
+            output: Tensor = _Squash.apply(x)
+            return output
+        return super().forward(x)
+
+
+class _Squash(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.mark_dirty(x)
+        ctx.save_for_backward(x.sigmoid_())
+        return x
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        (gradient,), (output,) = gradients, ctx.saved_tensors
+        made: Tensor = torch.ops.aten.sigmoid_backward(gradient, output)
+        return made
+
+
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
-    "relu": nn.ReLU,
+    "relu": ReLU,
     "leaky-relu": nn.LeakyReLU,
     "gelu": nn.GELU,
     "silu": nn.SiLU,
     "tanh": nn.Tanh,
-    "sigmoid": nn.Sigmoid,
+    "sigmoid": Sigmoid,
     "identity": nn.Identity,
 }
 """Every config.Activation, and so every config.OutputActivation."""
@@ -100,36 +137,117 @@ class Dropout(nn.Module):
             return x
         if x.device.type != "cpu":
             return F.dropout(x, self.p)
+        if kernels_for(x):
+            kept: Tensor = _Drop.apply(x, self._dropped)
+            return kept
         # The scale is a number and not part of the mask: a bfloat16 mask would round it and shift the expectation.
         return x.mul(_scale(self._dropped)).mul_(_keep_mask(x, self._dropped))
+
+
+class _Drop(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, dropped: int) -> Tensor:
+        ctx.lanes, ctx.dropped, ctx.lies = _draw(x.numel()), dropped, x.stride()
+        return _drop(x, ctx.lanes, dropped)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        (given,) = gradients
+        if given.stride() == ctx.lies:
+            return _drop(given, ctx.lanes, ctx.dropped), None
+        # As the lanes lie, and back: in another layout a convolution would add up its gradients in another order.
+        laid = torch.empty_strided(given.shape, ctx.lies).copy_(given)
+        return torch.empty_like(given).copy_(_drop(laid, ctx.lanes, ctx.dropped)), None
+
+
+def _drop(x: Tensor, lanes: Tensor, dropped: int) -> Tensor:
+    kept = torch.empty_like(x)
+    library().drop(x, lanes, x.numel(), _least(dropped), _scale(dropped), kept)
+    return kept
 
 
 class RectifiedDropout(Dropout):
     """`nn.ReLU` and `nn.Dropout` after it, as one layer.
 
     No gradient passes where a ReLU gives 0, so on a CPU the backward pass reads the mask back from the output, which
-    the next layer keeps anyway: of three tensors as large as the output one is kept.
+    the next layer keeps anyway: of three tensors as large as the output one is kept, and the kernels write it in the
+    place of their input, which a layer with weights has made for nobody else.
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        if not self.training or self.p == 0 or x.device.type != "cpu":
-            return super().forward(F.relu(x))
-        output: Tensor = _RectifyAndDrop.apply(x, self._dropped)
+        if self.training and x.device.type == "cpu" and (self.p or kernels_for(x)):
+            output: Tensor = _RectifyAndDrop.apply(x, self._dropped)
+            return output
+        return super().forward(F.relu(x, inplace=torch.is_inference_mode_enabled()))
+
+    def pooled(self, x: Tensor) -> Tensor | None:
+        """The largest of each 2x2 values of what it gives (N, C, H, W), in one pass; None where no kernel does that."""
+        if not kernels_for(x) or not x.is_contiguous(memory_format=torch.channels_last):
+            return None
+        output: Tensor = _RectifyDropAndPool.apply(x, self._dropped if self.training else 0)
         return output
 
 
 class _RectifyAndDrop(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, dropped: int) -> Tensor:
-        output = x.clamp_min(0).mul_(_scale(dropped)).mul_(_keep_mask(x, dropped))
+        ctx.scale = scale = _scale(dropped)
+        if kernels := kernels_for(x):
+            output = torch.empty_like(x) if x.is_leaf else x
+            kernels.rectify_drop(x, _draw(x.numel()) if dropped else None, x.numel(), _least(dropped), scale, output)
+            if output is x:
+                ctx.mark_dirty(x)
+        else:
+            output = x.clamp_min(0).mul_(scale).mul_(_keep_mask(x, dropped))
         ctx.save_for_backward(output)
-        ctx.scale = _scale(dropped)
         return output
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        (output,) = ctx.saved_tensors
-        return torch.ops.aten.threshold_backward(gradients[0], output, 0).mul_(ctx.scale), None
+        (given,), (output,) = gradients, ctx.saved_tensors
+        if not (kernels := kernels_for(output)):
+            return torch.ops.aten.threshold_backward(given, output, 0).mul_(ctx.scale), None
+        gradient = torch.empty_like(output)
+        if not kernels_for(given, output):
+            given = gradient.copy_(given)  # as the output lies
+        kernels.rectify_drop_gradient(given, output, output.numel(), ctx.scale, gradient)
+        return gradient, None
+
+
+class _RectifyDropAndPool(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, dropped: int) -> Tensor:
+        images, channels, height, width = x.shape
+        pooled = torch.empty((images, channels, height // 2, width // 2), memory_format=torch.channels_last)
+        ctx.shape, ctx.scale, ctx.places = x.shape, _scale(dropped), torch.empty(pooled.shape, dtype=torch.uint8)
+        lanes = _draw(x.numel()) if dropped else None
+        library().rectify_drop_pool(
+            x, lanes, images, height, width, channels, _least(dropped), ctx.scale, pooled, ctx.places
+        )
+        return pooled
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        images, channels, height, width = ctx.shape
+        given = gradients[0].contiguous(memory_format=torch.channels_last)
+        gradient = torch.empty(ctx.shape, memory_format=torch.channels_last)
+        library().rectify_drop_pool_gradient(given, ctx.places, images, height, width, channels, ctx.scale, gradient)
+        return gradient, None
+
+
+class PooledStack(nn.Sequential):
+    """`nn.Sequential`, which takes a `RectifiedDropout` and the pooling after it in one pass where it can."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> what its last layer gives."""
+        layers = iter(self)
+        for layer in layers:
+            if isinstance(layer, RectifiedDropout) and x.dim() == 4 and (pooled := layer.pooled(x)) is not None:
+                next(layers)  # the pooling
+                x = pooled
+            else:
+                x = layer(x)
+        return x
 
 
 def set_dropout(model: nn.Module, p: float) -> None:
@@ -143,17 +261,151 @@ def _scale(dropped: int) -> float:
     return _LEVELS / (_LEVELS - dropped)
 
 
+def _least(dropped: int) -> int:
+    """The lowest lane that is kept."""
+    return dropped - _LEVELS // 2
+
+
+def _draw(count: int) -> Tensor:
+    """So many lanes: integers of 16 bits, evenly spread."""
+    draws = torch.empty((count + _LANES - 1) // _LANES, dtype=torch.int64)
+    generator = drawn_from() or torch.default_generator
+    if len(draws) >= MANY and _draws_alike():
+        _draw_quickly(draws, generator)
+    else:
+        # The default range leaves the sign bit, and so one lane's top bit, at 0.
+        draws.random_(-(2**63), None, generator=generator)
+    return draws.view(torch.int16)[:count]
+
+
+MANY = 20_000
+"""Draws from which on the kernel gains: 100,000 take PyTorch 384 us and it 70."""
+
+
+def _draw_quickly(draws: Tensor, generator: Generator) -> None:
+    """What `draws.random_` does, by the kernel."""
+    state = generator.get_state()
+    library().draw(state, draws, len(draws))
+    generator.set_state(state)
+
+
+@cache
+def _draws_alike() -> bool:
+    """Whether there is the kernel, and draws what PyTorch draws, whose generators may come to be kept otherwise."""
+    if library() is None:
+        return False
+    ours, theirs = (Generator().manual_seed(0) for _ in range(2))
+    for count in (1, 1000):
+        drawn, wanted = (torch.empty(count, dtype=torch.int64) for _ in range(2))
+        if ours.get_state().shape != (STATE,):
+            return False
+        _draw_quickly(drawn, ours)
+        if not torch.equal(drawn, wanted.random_(-(2**63), None, generator=theirs)):
+            return False
+    return torch.equal(ours.get_state(), theirs.get_state())
+
+
+STATE = 5056
+"""Bytes of the state of a generator on a CPU, as the kernel knows it."""
+
+
 def _keep_mask(x: Tensor, dropped: int) -> Tensor:
     """A mask like x, of its type, 0 for about `dropped` values in 65536 and 1 for the others."""
-    draws = torch.empty((x.numel() + _LANES - 1) // _LANES, dtype=torch.int64)
-    # The default range leaves the sign bit, and so one lane's top bit, at 0.
-    draws.random_(-(2**63), None, generator=drawn_from())
-    lanes = draws.view(torch.int16)[: x.numel()]
     mask = torch.empty_like(x)
     # empty_like is dense whatever x is, so its memory can be filled in order and channels_last costs nothing. Writing
     # the comparison straight into x's type is faster than a boolean mask, forward and backward.
-    torch.ge(lanes, dropped - _LEVELS // 2, out=mask.as_strided((x.numel(),), (1,)))
+    torch.ge(_draw(x.numel()), _least(dropped), out=mask.as_strided((x.numel(),), (1,)))
     return mask
+
+
+class ConvTranspose2d(nn.ConvTranspose2d):
+    """`nn.ConvTranspose2d`; with few channels, in float32 on a CPU, as a product and a sum over its windows.
+
+    oneDNN, which PyTorch asks, gets 27 GFLOP/s out of a core that multiplies at 150 for 16 channels, and 3 for one:
+    2.95 and 3.11 ms for the two of conv_256 and 125 images, 0.78 and 0.66 so. For 32 and more both take as long.
+    """
+
+    as_product = False
+    """Whether it may; runs of earlier versions go on as they began, in another order of sums."""
+
+    def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
+        """(N, in_channels, H, W) -> (N, out_channels, H', W')."""
+        plain = type(x) is Tensor and x.dtype == torch.float32 and x.device.type == "cpu"
+        if not plain or not self.as_product or self.out_channels > FEW or torch.is_autocast_enabled("cpu"):
+            return super().forward(x, output_size)
+        output: Tensor = _ConvolveTransposed.apply(x, self.weight, self.bias, self)
+        return output
+
+
+FEW = 16
+_COLUMNS = 1 << 18
+"""Numbers of windows that are made at once: 1 MB, which stays in a core's cache."""
+
+
+class _Windows(NamedTuple):
+    """What a transposed convolution makes of images of a size, which lie channels last."""
+
+    height: int
+    width: int
+    outputs: int
+    tall: int
+    wide: int
+    stride: int
+    padding: int
+    rows: int
+    length: int
+
+    @classmethod
+    def of(cls, layer: nn.ConvTranspose2d, height: int, width: int) -> _Windows:
+        tall, wide = layer.kernel_size
+        stride, padding = layer.stride[0], int(layer.padding[0])
+        rows, length = (
+            (size - 1) * stride - 2 * padding + window + extra
+            for size, window, extra in zip((height, width), (tall, wide), layer.output_padding, strict=True)
+        )
+        return cls(height, width, layer.out_channels, tall, wide, stride, padding, rows, length)
+
+    @property
+    def at_once(self) -> int:
+        """How many images are made at once."""
+        return max(1, _COLUMNS // (self.height * self.width * self.tall * self.wide * self.outputs))
+
+    def fold(self, columns: Tensor, bias: Tensor | None, folded: Tensor) -> None:
+        """Windows (N * height * width, columns) -> `folded`, (N, outputs, rows, length), added up in their order."""
+        if kernels := library():
+            kernels.fold(columns, bias, len(folded), *self, folded)
+            return
+        wanted = columns.view(len(folded), -1, self.tall * self.wide, self.outputs).permute(0, 3, 2, 1).flatten(1, 2)
+        size, window = (self.rows, self.length), (self.tall, self.wide)
+        folded.copy_(F.fold(wanted, size, window, padding=self.padding, stride=self.stride))
+        if bias is not None:
+            folded.add_(bias.view(-1, 1, 1))
+
+
+class _ConvolveTransposed(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, layer: ConvTranspose2d) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        ctx.layer = layer
+        windows = _Windows.of(layer, *x.shape[2:])
+        factors = weight.permute(0, 2, 3, 1).reshape(layer.in_channels, -1)
+        shape = (len(x), windows.outputs, windows.rows, windows.length)
+        folded = torch.empty(shape, memory_format=torch.channels_last)
+        for part, into in zip(x.split(windows.at_once), folded.split(windows.at_once), strict=True):
+            windows.fold(part.permute(0, 2, 3, 1).reshape(-1, layer.in_channels) @ factors, bias, into)
+        return folded
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None, None]:
+        # Of its gradients oneDNN is as quick.
+        (x, weight), layer = ctx.saved_tensors, ctx.layer
+        biases = None if layer.bias is None else [layer.out_channels]
+        geometry = (layer.stride, layer.padding, layer.dilation, True, layer.output_padding, layer.groups)
+        made = torch.ops.aten.convolution_backward(
+            gradients[0], x, weight, biases, *geometry, [*ctx.needs_input_grad[:3]]
+        )
+        return (*made, None)
 
 
 CPU_FACTS = Path("/proc/cpuinfo")

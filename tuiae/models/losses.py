@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from tuiae.kernels import kernels_for
+
 _EPSILON = 1e-7  # the clipping of Keras' binary cross-entropy
 
 
@@ -100,6 +102,10 @@ def wrong_pixels(reconstruction: Tensor, target: Tensor) -> tuple[Tensor, Tensor
     Source: Keras' binary accuracy, the metric of andruskiewitsch-2020, with its threshold: 0.5 itself counts as 0.
     """
     with torch.no_grad():
+        if target.shape[1] == 1 and (kernels := kernels_for(reconstruction, target)):
+            wrong = torch.empty(len(target))
+            kernels.count_wrong(reconstruction, target, len(target), target[0].numel(), wrong)
+            return wrong, wrong
         # Comparisons that write the type they read: booleans took twice as long (0.28 against 0.13 ms for 1000 images
         # of 28x28 on two cores).
         ours, theirs = (torch.gt(image, 0.5, out=torch.empty_like(image)) for image in (reconstruction, target))

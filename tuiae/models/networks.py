@@ -23,7 +23,17 @@ from tuiae.models.geometry import (
     dense_widths,
     strided_sizes,
 )
-from tuiae.models.layers import ACTIVATIONS, Dropout, Linear, ModelOutput, activated, drawn_from, initialise
+from tuiae.models.layers import (
+    ACTIVATIONS,
+    ConvTranspose2d,
+    Dropout,
+    Linear,
+    ModelOutput,
+    PooledStack,
+    activated,
+    drawn_from,
+    initialise,
+)
 
 
 class Autoencoder(nn.Module):
@@ -156,7 +166,7 @@ def build_model(model: ModelSection, image_shape: ImageShape, classes: int) -> N
     # A dropped or rectified mean would be no mean of a normal distribution.
     if not model.is_variational:
         layers += activated(model.code_activation, model.dropout)
-    encoder = nn.Sequential(*layers)
+    encoder = (PooledStack if model.encoder_family == "conv" else nn.Sequential)(*layers)
     if model.family == "classifier":
         network = Classifier(encoder, HEADS[model.head](model.latent, classes, model.dropout), model.freeze)
     else:
@@ -219,9 +229,9 @@ def conv_decoder(model: ModelSection, image_shape: ImageShape) -> Layers:
         Linear(model.latent, sizes.features),
         *activated(model.activation, model.dropout),
         nn.Unflatten(1, (CHANNELS[1], *sizes.pool2)),
-        nn.ConvTranspose2d(CHANNELS[1], CHANNELS[0], sizes.up1_kernel, STRIDE),
+        ConvTranspose2d(CHANNELS[1], CHANNELS[0], sizes.up1_kernel, STRIDE),
         *activated(model.activation, model.dropout),
-        nn.ConvTranspose2d(CHANNELS[0], image_shape[0], sizes.up2_kernel, STRIDE),
+        ConvTranspose2d(CHANNELS[0], image_shape[0], sizes.up2_kernel, STRIDE),
         *_output(model),
     ]
 
@@ -256,7 +266,7 @@ def strided_decoder(model: ModelSection, image_shape: ImageShape) -> Layers:
         extra = tuple(big - (small - 1) * stride - 1 for big, small in zip(sizes[depth], sizes[depth + 1], strict=True))
         plain = depth == 0 or model.norm == "none"
         layers.append(
-            nn.ConvTranspose2d(source, target, model.kernel, stride, model.kernel // 2, extra, bias=plain)  # type: ignore[arg-type]
+            ConvTranspose2d(source, target, model.kernel, stride, model.kernel // 2, extra, bias=plain)  # type: ignore[arg-type]
         )
         if depth:
             layers += _normed(model, target)

@@ -41,7 +41,7 @@ _EFFECTS: tuple[tuple[Callable[[RunConfig], bool], tuple[str, ...]], ...] = (
     (lambda config: config.training.optimizer in ("sgd", "rmsprop"), ("training.momentum",)),
     (lambda config: config.training.schedule == "step", ("training.step_epochs", "training.step_factor")),
     (lambda config: config.training.schedule == "step" and config.training.warmup > 0, ("training.step_from",)),
-    (lambda config: False, ("training.shards",)),  # it changes the order of sums, and follows from the others
+    (lambda config: False, ("training.shards", "training.transposed")),  # the order of sums: nothing that anybody chose
 )
 WHERE = {key: has_effect for has_effect, keys in _EFFECTS for key in keys}
 """Dotted key -> whether it has any effect in a run of a config."""

@@ -28,7 +28,9 @@ def is_same_training(first: RunConfig | None, other: RunConfig) -> bool:
         first = with_code(first, latent=other.model.latent)  # which a worker finds out
     asked = other.training
     precision = "auto" if asked.precision == "auto" else first.training.precision
-    training = first.training.model_copy(update={"shards": asked.shards, "precision": precision})
+    training = first.training.model_copy(
+        update={"shards": asked.shards, "transposed": asked.transposed, "precision": precision}
+    )
     return first.model_copy(update={"training": training}) == other
 
 
@@ -41,7 +43,7 @@ def marks(config: RunConfig) -> dict[str, Any]:
 
 def _gist(config: RunConfig) -> str:
     """What two configs share that ask for the same training."""
-    return config.model_dump_json(exclude={"model": {"latent"}, "training": {"shards", "precision"}})
+    return config.model_dump_json(exclude={"model": {"latent"}, "training": {"shards", "transposed", "precision"}})
 
 
 class Library:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from typing import Any, TypeVar
 
 import numpy as np
@@ -23,6 +23,7 @@ from tuiae.data.datasets import prepare, select
 from tuiae.errors import ConfigError, TrainingError
 from tuiae.images import ImageRecord, shape_words
 from tuiae.machine import freest
+from tuiae.models.layers import ConvTranspose2d
 from tuiae.models.networks import Classifier, Network, build_model
 from tuiae.runs.checkpoints import find_checkpoint, no_checkpoint
 from tuiae.runs.paths import RunPaths
@@ -134,7 +135,9 @@ class Cores:
     def __init__(self, count: int) -> None:
         """So many threads, the caller's among them."""
         self.count = count
-        self._helpers = ThreadPoolExecutor(self.count - 1, "core") if self.count > 1 else None
+        # A product that is the first operation of a thread would be split among others, and have other bits.
+        begin = partial(torch.set_num_threads, 1)
+        self._helpers = ThreadPoolExecutor(self.count - 1, "core", begin) if self.count > 1 else None
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:
@@ -260,6 +263,9 @@ def set_up(config: RunConfig, runs_root: Any = None, progress: OnProgress = sile
     # cuDNN's quickest gradients of convolutions are added up in any order: no run would end as it did before.
     torch.backends.cudnn.deterministic = True
     model = build_model(config.model, train.image_shape, len(splits.classes))
+    for layer in model.modules():
+        if isinstance(layer, ConvTranspose2d):
+            layer.as_product = config.training.transposed == "product"
     if width := getattr(model.encoder if isinstance(model, Classifier) else model, "width", 0):
         config = with_code(config, latent=width)  # which its file alone knows
     reason, notes = "", notes_for(dataset.notes, config.data.validation)

@@ -12,6 +12,7 @@ from torch import Generator, Tensor
 from tuiae.config import RunConfig, learning_rate, ramp
 from tuiae.data.batches import augment, corrupt, seed_of
 from tuiae.errors import TrainingError
+from tuiae.kernels import library
 from tuiae.models.layers import drawing_from
 from tuiae.runs.diagnosis import DIVERGED
 from tuiae.training.checkpoint import TrainState
@@ -226,6 +227,8 @@ class TrainingStep:
         elif self._on_cuda and not self.captures:
             why = "a custom network runs its own code" if custom else "the images do not fit on the card"
             self.manner = f"{why}: steps are launched kernel by kernel, which is slower"
+        elif parts.device.type == "cpu" and library() is None:
+            self.manner = "no kernels in C, for which there is no compiler here: steps take longer"
         self._stream = torch.cuda.Stream(parts.device) if self.captures else None
         self.captured: CapturedBody | None = None
         self._warm = 0

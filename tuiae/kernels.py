@@ -1,0 +1,109 @@
+"""What a step on a CPU does between its products, in C, compiled once on whatever machine has a compiler.
+
+PyTorch carries out one operation after the other, and each reads and writes a whole batch. `kernels.c` does several in
+one pass, without Python's lock, and rounds every value as PyTorch does: a training has the same bits with and without.
+Without a compiler PyTorch does it all, and takes longer.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+import platform
+import subprocess
+import tempfile
+from contextlib import suppress
+from ctypes import c_float, c_int, c_long, c_void_p
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from platformdirs import user_cache_path
+from torch import Tensor
+
+SOURCE = Path(__file__).with_suffix(".c")
+FLAGS = (
+    *("-O3", "-march=native", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-fno-strict-aliasing"),
+    *("-fPIC", "-shared"),
+)
+SWITCH = "TUIAE_KERNELS"
+"""In the environment, `off` leaves everything to PyTorch."""
+PATIENCE = 60.0  # seconds for a compiler that takes a third of one
+
+
+class Memory:
+    """Where a tensor lies; nowhere for None."""
+
+    @staticmethod
+    def from_param(tensor: Tensor | None) -> c_void_p:
+        return c_void_p(None if tensor is None else tensor.data_ptr())
+
+
+ARGUMENTS: dict[str, tuple[Any, ...]] = {
+    "take_images": (Memory, Memory, c_long, c_long, Memory),
+    "count_wrong": (Memory, Memory, c_long, c_long, Memory),
+    "drop": (Memory, Memory, c_long, c_int, c_float, Memory),
+    "rectify_drop": (Memory, Memory, c_long, c_int, c_float, Memory),
+    "rectify_drop_gradient": (Memory, Memory, c_long, c_float, Memory),
+    "rectify_drop_pool": (Memory, Memory, *(c_long,) * 4, c_int, c_float, Memory, Memory),
+    "rectify_drop_pool_gradient": (Memory, Memory, *(c_long,) * 4, c_float, Memory),
+    "draw": (Memory, Memory, c_long),
+    "fold": (Memory, Memory, *(c_long,) * 10, Memory),
+}
+
+
+@cache
+def library() -> Any:
+    """The kernels by their names in `kernels.c`, a tensor for each pointer; None where they are not to be had, or not
+    wanted."""
+    if os.environ.get(SWITCH) == "off":
+        return None
+    # No compiler, one that knows no such flags, a cache that cannot be written or from which nothing may be loaded.
+    with suppress(OSError, subprocess.SubprocessError):
+        kernels = ctypes.CDLL(str(_compiled()))
+        for name, arguments in ARGUMENTS.items():
+            kernel = getattr(kernels, name)
+            kernel.argtypes, kernel.restype = arguments, None
+        return kernels
+    return None
+
+
+def _compiled() -> Path:
+    """The library, which is made if it is not there. Raises OSError and SubprocessError."""
+    command = [os.environ.get("CC", "cc"), *FLAGS]
+    # A home may be shared by machines with other processors.
+    key = hashlib.sha256("\n".join([*command, _processor(), SOURCE.read_text(encoding="utf-8")]).encode())
+    made = user_cache_path("tuiae") / "kernels" / f"{key.hexdigest()[:16]}.so"
+    if not made.exists():
+        made.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=made.parent) as folder:
+            draft = Path(folder) / made.name
+            words = [*command, str(SOURCE), "-o", str(draft)]
+            subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, check=True, timeout=PATIENCE)
+            draft.replace(made)
+    return made
+
+
+def _processor() -> str:
+    """What tells processors apart that know other instructions."""
+    with suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith(("flags", "Features")):
+                return line
+    return f"{platform.machine()} {platform.processor()}"
+
+
+def kernels_for(*tensors: Tensor) -> Any:
+    """The kernels, if they take such tensors: float32 on a CPU, without gaps, one lying in memory as the other. Else
+    None."""
+    first = tensors[0]
+    for tensor in tensors:
+        # A tensor of another type only stands for numbers, as while a network is exported.
+        if type(tensor) is not Tensor or tensor.dtype != torch.float32 or tensor.device.type != "cpu":
+            return None
+        if tensor is not first and tensor.stride() != first.stride():
+            return None
+    dense = first.is_contiguous() or (first.dim() == 4 and first.is_contiguous(memory_format=torch.channels_last))
+    return library() if dense else None
