@@ -265,9 +265,7 @@ def suggest_shards(model: ModelSection, batch_size: int) -> int:
     another."""
     if model.needs_whole_batches:
         return 0
-    images, most = (64, 8) if model.encoder_family != "dense" else (500, 4)
-    if model.encoder_family == "dense" and max((*model.hidden, model.latent)) > 128:
-        images = 250
+    images, most = (500, 4) if model.encoder_family == "dense" else (64, 8)
     return min(2 ** max(round(math.log2(batch_size / images)), 0), most)
 
 
