@@ -699,6 +699,18 @@ async def test_the_log_stands_below_the_status_and_wraps(lab: Laboratory) -> Non
         await desk.shows("very end")
 
 
+async def test_the_log_makes_room_for_the_open_form_and_for_the_machine(lab: Laboratory) -> None:
+    async with open_desk(photographed(lab).run) as desk:
+        await desk.shows("finished", "training from the")
+        column = desk.app.live.query_one("#left")
+        for key in ("o", "g"):
+            await desk.press("escape", key)
+            await desk.until(lambda: not desk.app.live.query_one("#side-log").region.area)
+            assert all(panel.region.bottom <= column.region.bottom for panel in column.children if panel.display)
+            await desk.press("escape" if key == "o" else key)
+            await desk.until(lambda: desk.app.live.query_one("#side-log").content_size.height > 0)
+
+
 def test_what_takes_long_to_draw_is_looked_at_less_often() -> None:
     small, large = seconds_beside(0.03), seconds_beside(0.05)
     assert BESIDE_SECONDS[0] < small < large < BESIDE_SECONDS[1]

@@ -39,8 +39,7 @@ from tuiae.ui.widgets.panel import FactsPanel, LogPanel, MachinePanel
 from tuiae.ui.widgets.run_view import FRAME, ConfusionPanel, RunButtons, RunView
 
 DATASETS_SECONDS = 5.0  # between looks at which datasets there are
-WITH_FORM = 50
-"""Lines of a screen from which the left column has room for the open form, a whole status and a finding."""
+WITH_FORM = 50  # lines of a screen from which the left column has room for open form, whole status and finding
 ASKED = {"pause": "pause", "resume": "go on", "stop": "save and stop"}
 
 
@@ -63,8 +62,7 @@ class LiveScreen(RunScreen):
         self.standby_note = "importing torch…"
         self._last: tuple[Snapshot, Sample | None] | None = None
         self._check_pressed = 0.0
-        self._facts_lines = 0
-        """Lines that the facts of the open run have taken so far."""
+        self._facts_lines = 0  # that the facts of the open run have taken so far
 
     def compose_body(self) -> ComposeResult:
         with Horizontal(id="body"):
@@ -86,10 +84,12 @@ class LiveScreen(RunScreen):
 
     @on(ConfigForm.Folded)
     def _place_findings(self) -> None:
-        """Put what the curves say below both columns while the form takes its lines from the status."""
-        crowded = self.size.height < WITH_FORM and not self.form.has_class("-folded")
+        """While form or machine take lines from the status, put what the curves say below, and the log away."""
+        small, unfolded = self.size.height < WITH_FORM, not self.form.has_class("-folded")
         for line in self.query(FindingLine):
-            line.set_class(crowded, "-moved")
+            line.set_class(small and unfolded, "-moved")
+        taken = (unfolded and self.session.path is not None) or self.query_one("#left").has_class("-machine")
+        self.query_one("#side-log").set_class(small and taken, "-moved")
 
     def on_resize(self) -> None:
         self._place_findings()
@@ -267,6 +267,7 @@ class LiveScreen(RunScreen):
     def action_machine(self) -> None:
         """Cores, memory and cards instead of the run's status, or beside it where there is room."""
         self.query_one("#left").toggle_class("-machine")
+        self._place_findings()
 
     def action_next_metric(self) -> None:
         if not self.view.next_metric():
@@ -285,9 +286,8 @@ class LiveScreen(RunScreen):
         """The layers of the open run's network, and of the one that the form describes."""
         snapshot, checked = self.session.snapshot, self.form.checked
         pages = []
-        if snapshot is not None and snapshot.current_config is not None:
-            page = network_page(snapshot.current_config, snapshot.images, RunPaths(snapshot.path))
-            pages.append((clean(snapshot.title, 40), page))
+        if snapshot is not None and (config := snapshot.current_config) is not None:
+            pages.append((clean(snapshot.title, 40), network_page(config, snapshot.images, RunPaths(snapshot.path))))
         if checked is not None:
             pages.append(("the next run", network_page(checked.config, None)))
         if pages:
