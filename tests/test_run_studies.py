@@ -139,8 +139,9 @@ def test_a_sweep_that_has_only_begun_has_its_line(lab: Laboratory, sweep: list[R
         relabel(run, untag=["sweep:codes"])
     rows = RunLister(lab.runs).rows()
     assert not any(isinstance(line, StudyRow) for line in fold(rows, rows, ()))
-    (study,) = (line for line in fold(rows, rows, (), {"sweep:codes": "1/3"}) if isinstance(line, StudyRow))
-    assert (study.number, study.trains, study.said) == ("1 run", True, "1/3")
+    for words, number in (("3 runs; watch one", "1 run"), ("0/3  started  latent=4", "1 of 3 runs")):
+        (study,) = (line for line in fold(rows, rows, (), {"sweep:codes": words}) if isinstance(line, StudyRow))
+        assert (study.number, study.trains, study.said) == (number, True, words)
 
 
 # Folding

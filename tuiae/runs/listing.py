@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import math
 import os
+import re
 import stat
 import sys
 import time
@@ -130,6 +131,10 @@ class RunRow:
         return self.name or self.id
 
 
+_DONE = re.compile(r"[0-9]+/([0-9]{1,9})\s")
+"""How the words of a process begin that trains a study: runs that have ended, of all that it trains."""
+
+
 @dataclass(frozen=True)
 class StudyRow:
     """The runs of a study as one line, above theirs where it is `opened`."""
@@ -155,9 +160,10 @@ class StudyRow:
 
     @property
     def number(self) -> str:
-        """`15 runs`, or `3 of 15 runs`."""
-        every = counted(self.total, "run")
-        return every if len(self.runs) == self.total else f"{len(self.runs):,} of {every}"
+        """`15 runs`; `3 of 15 runs` where a filter shows fewer, or more are to come, as the process says."""
+        there, done = len(self.runs), _DONE.match(self.said)
+        every = max(self.total, int(done[1])) if there == self.total and done is not None else self.total
+        return counted(every, "run") if there == every else f"{there:,} of {counted(every, 'run')}"
 
     @cached_property
     def states(self) -> Mapping[str, int]:
