@@ -265,7 +265,7 @@ def set_up(config: RunConfig, runs_root: Any = None, progress: OnProgress = sile
     model = build_model(config.model, train.image_shape, len(splits.classes))
     for layer in model.modules():
         if isinstance(layer, ConvTranspose2d):
-            layer.as_product = config.training.transposed == "product"
+            layer.in_parts = config.training.transposed == "parts"
     if width := getattr(model.encoder if isinstance(model, Classifier) else model, "width", 0):
         config = with_code(config, latent=width)  # which its file alone knows
     reason, notes = "", notes_for(dataset.notes, config.data.validation)
