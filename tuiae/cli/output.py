@@ -283,9 +283,14 @@ def run_progress(output: Output) -> Iterator[Callable[[Snapshot], None]]:
     description = TextColumn("{task.description}", style="bold")
     with Progress(SpinnerColumn(), description, *columns, console=output.progress, disable=not output.redraws) as bar:
         task = bar.add_task("starting", total=None, figures="")
+        places: set[str] = set()
 
         def show(snapshot: Snapshot) -> None:
             status = snapshot.status
+            begun = status.live and status.phase == TRAINING
+            if begun and not bar.disable and status.device not in {"", *places}:
+                places.add(status.device)
+                output.note(f"{TRAINING} on {status.device}")
             if bar.disable:
                 for line in lines.new(snapshot):
                     output.note(line)
