@@ -34,7 +34,7 @@ class ImageSet:
             self._labels = self._labels.to(device)
 
     def __len__(self) -> int:
-        return len(self._images)
+        return self._images.shape[0]
 
     @property
     def labels(self) -> np.ndarray:
@@ -62,8 +62,9 @@ class ImageSet:
         """Bytes, those at the places of an index or all, as 0..1 on the device."""
         kernels = library() if self.device.type == "cpu" and images.is_contiguous() else None
         if kernels is not None:
-            taken = torch.empty(len(images) if index is None else len(index), *self.image_shape)
-            kernels.take_images(images, index, len(taken), math.prod(self.image_shape), taken)
+            count = images.shape[0] if index is None else index.numel()
+            taken = torch.empty(count, *images.shape[1:])
+            kernels.take_images(images, index, count, math.prod(images.shape[1:]), taken)
             return taken
         if index is not None:
             images = images.index_select(0, index)

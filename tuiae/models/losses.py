@@ -103,8 +103,8 @@ def wrong_pixels(reconstruction: Tensor, target: Tensor) -> tuple[Tensor, Tensor
     """
     with torch.no_grad():
         if target.shape[1] == 1 and (kernels := kernels_for(reconstruction, target)):
-            wrong = torch.empty(len(target))
-            kernels.count_wrong(reconstruction, target, len(target), target[0].numel(), wrong)
+            wrong = torch.empty(images := target.shape[0])
+            kernels.count_wrong(reconstruction, target, images, target.numel() // images, wrong)
             return wrong, wrong
         # Comparisons that write the type they read: booleans took twice as long (0.28 against 0.13 ms for 1000 images
         # of 28x28 on two cores).

@@ -99,10 +99,10 @@ class BatchGradient:
 
     def __call__(self, batch: Tensor) -> BatchScore:
         """Take the images at the indices `batch` (N,)."""
-        shards = batch.tensor_split(self._pieces)
+        shards, images = batch.tensor_split(self._pieces), batch.numel()
         computed = self._parts.cores.map(
-            lambda place: self.compute_shard(shards[place], len(batch), place),
-            [place for place in self._own if len(shards[place])],
+            lambda place: self.compute_shard(shards[place], images, place),
+            [place for place in self._own if shards[place].numel()],
             self._ranks.sharing,
         )
         (gradients, score), *others = computed or [self._nothing()]
@@ -141,10 +141,11 @@ class BatchGradient:
         with drawing_from(draws), autocast(training.precision, device):
             output = self._parts.model(corrupt(clean, config.noise, noise))
             score = self._objective(output, clean, labels)
-        loss = score.loss * (len(clean) / images) if len(clean) < images else score.loss
+        count = index.numel()
+        loss = score.loss * (count / images) if count < images else score.loss
         # Zeros for weights that had no part in it, as a custom network may have some.
         gradients = torch.autograd.grad(loss, self.weights, materialize_grads=True)
-        return gradients, BatchScore(loss.detach(), score.weighted(len(clean)))
+        return gradients, BatchScore(loss.detach(), score.weighted(count))
 
 
 def _generator(parts: Parts, purpose: int) -> Generator:
