@@ -14,9 +14,9 @@ import pytest
 from textual.widgets import Input, Static
 
 from tests.conftest import Laboratory
-from tests.dashboard import AUTOENCODER, CLASSIFIER, Desk, open_desk, row_text, script
+from tests.dashboard import AUTOENCODER, CLASSIFIER, Desk, new_run, open_desk, row_text, script
 from tests.golden import Golden, titled
-from tuiae.config import RunConfig
+from tuiae.config import RunConfig, build_config
 from tuiae.errors import ConfigError, RunHeldError
 from tuiae.files import read_json, replace_json
 from tuiae.render.runs import Sort, arrange, find_columns, header_line, place_columns, run_line
@@ -28,6 +28,7 @@ from tuiae.runs.listing import RunLister, StudyRow, fold, ids_inside, varying
 from tuiae.runs.paths import RunPaths
 from tuiae.runs.process import kill_worker, process_start
 from tuiae.runs.reader import read_status
+from tuiae.runs.writer import settle_config
 from tuiae.studies.sweep import load_sweep, plan_sweep, read_values, sweep_path
 from tuiae.ui.screens.live import LiveScreen
 from tuiae.ui.screens.runs import RunsScreen
@@ -87,6 +88,9 @@ def test_what_varies_is_told_of_each_run_the_seed_last() -> None:
     assert varying(settings) == ["latent=4 seed=0", "latent=4 seed=1", "latent=8 seed=0", "latent=8 seed=1"]
     assert varying([*settings[:2], {}]) == ["seed=0", "seed=1", ""]
     assert varying(settings[:1]) == [""]
+    begun = [{"name": "x", "training.precision": precision} for precision in ("auto", "float32", "bfloat16")]
+    assert varying(begun[:2]) == ["", ""]  # a run that has not begun yet differs in nothing by that
+    assert varying(begun[1:]) == ["precision=float32", "precision=bfloat16"]
     many = [
         {"name": f"n{place}", **{f"model.k{key}": place for key in range(5)}, "training.seed": 3 + place}
         for place in (0, 1)
@@ -132,6 +136,14 @@ def test_runs_on_the_command_line(lab: Laboratory, sweep: list[RunPaths]) -> Non
     first = lab("runs", "--columns", "latent,loss", "--json").document[1]
     assert (first["varies"], first["settings"]) == ("latent=16", {"model.latent": 16})
     assert "did you mean 'latent'" in lab("runs", "--columns", "latnt", check=2).stderr
+
+
+def test_what_a_worker_settles_while_it_starts_is_read_again(lab: Laboratory) -> None:
+    run, lister = new_run(lab.runs), RunLister(lab.runs)
+    assert [row.settings["training.precision"] for row in lister.rows()] == ["auto"]
+    training = {"epochs": 6, "batch_size": 8, "device": "cpu", "precision": "float32"}
+    settle_config(run, build_config({**AUTOENCODER, "training": training}))
+    assert [row.settings["training.precision"] for row in lister.rows()] == ["float32"]
 
 
 def test_a_sweep_that_has_only_begun_has_its_line(lab: Laboratory, sweep: list[RunPaths]) -> None:

@@ -32,6 +32,7 @@ STUDIES = ("sweep:", "work:")
 MOST_VARYING = 4  # settings up to which a run of a study is named after them; beyond, its name says more
 DATASET, MODEL = ("data.dataset", "dataset", "data"), ("model.family", "model", "architecture")
 """The settings that say what a run trains, and on what; a tracked run may have them under several names."""
+PRECISION = "training.precision"
 SPLITS = ("train/", "train-eval/", "test/")
 
 
@@ -390,6 +391,7 @@ def _read(run: RunPaths, row: RunRow | None) -> RunRow | None:
     worker is started."""
     status, label = read_status(run), read_label(run)
     is_known = row is not None and bool(row.settings) and row.status.epochs == status.epochs
+    is_known &= row is None or row.status.state != "starting"  # its worker may have settled a setting since
     meta = None if is_known else read_json(RunPaths.meta.of(run))
     tags = tags_of(run, meta, label)
     if status.state == "stopped" and PRUNED in tags:
@@ -427,7 +429,9 @@ def _unlike(known: Sequence[Mapping[str, Any]]) -> list[str]:
     """The settings in which runs differ, without their names and what changes no result."""
     first = known[0] if known else {}
     every = dict.fromkeys(key for settings in known for key in settings)  # an argument may be given in some alone
-    told = (key for key in every if key != NAME and not key.startswith(QUIET))
+    told = [key for key in every if key != NAME and not key.startswith(QUIET)]
+    if len({str(settings.get(PRECISION)) for settings in known} - {"auto"}) < 2:
+        told = [key for key in told if key != PRECISION]  # that of a run which has not begun is settled when it does
     return [key for key in told if any(map(ne, map(methodcaller("get", key), known), repeat(first.get(key))))]
 
 
