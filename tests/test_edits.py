@@ -17,7 +17,7 @@ from tests.training import train
 from tuiae.config import RunConfig, build_config, load_config
 from tuiae.errors import ConfigError
 from tuiae.files import read_json, replace_json
-from tuiae.models.layers import Dropout
+from tuiae.models.activations import Dropout
 from tuiae.runs import control
 from tuiae.runs.control import EDITABLE, Edit, as_plan, offered, propose
 from tuiae.runs.lineage import config_at, plan_replay, replay_run

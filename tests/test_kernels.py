@@ -17,8 +17,9 @@ from tests.training import train
 from tuiae import kernels
 from tuiae.config import RunConfig, build_config
 from tuiae.config.document import parse_toml
-from tuiae.models import layers
-from tuiae.models.layers import ConvTranspose2d, Dropout, PooledStack, RectifiedDropout, ReLU, Sigmoid, drawing_from
+from tuiae.models import activations
+from tuiae.models.activations import Dropout, PooledStack, RectifiedDropout, ReLU, Sigmoid, drawing_from
+from tuiae.models.layers import ConvTranspose2d
 from tuiae.models.losses import wrong_pixels
 from tuiae.runs.writer import create_run
 from tuiae.training.evaluate import evaluate
@@ -31,7 +32,7 @@ ODD = (float("nan"), float("inf"), -float("inf"), -0.0, 0.0, 1e-42)
 
 def forget() -> None:
     kernels.library.cache_clear()
-    layers._draws_alike.cache_clear()
+    activations._draws_alike.cache_clear()
 
 
 @pytest.fixture(autouse=True)
@@ -81,7 +82,7 @@ def passed(layer: nn.Module, x: Tensor) -> list[Tensor]:
     with drawing_from(Generator().manual_seed(5)):
         output = layer(source * 1.0)  # as a layer before it would
         (gradient,) = torch.autograd.grad(output, source, torch.cos(torch.arange(output.numel()).view(output.shape)))
-        after = torch.rand(3, generator=layers.drawn_from())
+        after = torch.rand(3, generator=activations.drawn_from())
     return [output.detach(), gradient, after]
 
 
@@ -125,11 +126,11 @@ def test_only_what_a_layer_has_made_is_overwritten() -> None:
 
 
 def test_the_generator_goes_on_as_pytorchs_does() -> None:
-    assert layers._draws_alike()
+    assert activations._draws_alike()
     ours, theirs = (Generator().manual_seed(7) for _ in range(2))
     for count in (1, 311, 312, 313, 1000, 7, 50_001):
         drawn = torch.empty(count, dtype=torch.int64)
-        layers._draw_quickly(drawn, ours)
+        activations._draw_quickly(drawn, ours)
         assert torch.equal(drawn, torch.empty_like(drawn).random_(-(2**63), None, generator=theirs))
         assert torch.equal(torch.randn(5, generator=ours), torch.randn(5, generator=theirs))
 

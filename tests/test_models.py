@@ -15,8 +15,9 @@ from tuiae.config import Activation, Head, ModelSection, OutputActivation
 from tuiae.errors import ConfigError
 from tuiae.models import layers as linear
 from tuiae.models import losses
+from tuiae.models.activations import ACTIVATIONS, Dropout, RectifiedDropout
 from tuiae.models.geometry import conv_geometry, count_parameters, network_layers
-from tuiae.models.layers import ACTIVATIONS, Dropout, OneDnnLinear, RectifiedDropout, has_onednn
+from tuiae.models.layers import OneDnnLinear, has_onednn
 from tuiae.models.networks import HEADS, build_model
 
 MNIST = (1, 28, 28)

@@ -13,7 +13,8 @@ from tests.conftest import Laboratory
 from tests.training import train
 from tuiae.config import Initialisation, ModelSection, build_config, load_config
 from tuiae.models import losses
-from tuiae.models.layers import INITIALISERS, drawing_from
+from tuiae.models.activations import drawing_from
+from tuiae.models.layers import INITIALISERS
 from tuiae.models.networks import Classifier, VariationalAutoencoder, build_model
 from tuiae.preflight import check
 from tuiae.runs.writer import create_run

@@ -16,8 +16,8 @@ from tuiae.data.datasets import prepare, select
 from tuiae.errors import ConfigError
 from tuiae.exports.formats import Export
 from tuiae.files import replace_text
+from tuiae.models.activations import Dropout, RectifiedDropout
 from tuiae.models.geometry import fewest_in_batch
-from tuiae.models.layers import Dropout, RectifiedDropout
 from tuiae.models.networks import Autoencoder, Classifier, Network, VariationalAutoencoder, build_model
 from tuiae.preflight import known_images
 from tuiae.reproduce.report import describe

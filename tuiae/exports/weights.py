@@ -17,8 +17,9 @@ from tuiae.config import RunConfig
 from tuiae.errors import ConfigError
 from tuiae.exports.formats import Export
 from tuiae.images import ImageRecord
+from tuiae.models.activations import Dropout, RectifiedDropout, ReLU, Sigmoid
 from tuiae.models.custom import CustomNetwork
-from tuiae.models.layers import ConvTranspose2d, Dropout, Linear, RectifiedDropout, ReLU, Sigmoid
+from tuiae.models.layers import ConvTranspose2d, Linear
 from tuiae.models.networks import Autoencoder, Classifier, VariationalAutoencoder, build_model
 from tuiae.preflight import known_images
 from tuiae.render.text import clean

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from tuiae.config import CUSTOM, ModelSection
 from tuiae.errors import ConfigError
+from tuiae.models.activations import ACTIVATIONS, Dropout, PooledStack, activated, drawn_from
 from tuiae.models.custom import OWN, CustomNetwork, build_custom
 from tuiae.models.geometry import (
     CHANNELS,
@@ -23,17 +24,7 @@ from tuiae.models.geometry import (
     dense_widths,
     strided_sizes,
 )
-from tuiae.models.layers import (
-    ACTIVATIONS,
-    ConvTranspose2d,
-    Dropout,
-    Linear,
-    ModelOutput,
-    PooledStack,
-    activated,
-    drawn_from,
-    initialise,
-)
+from tuiae.models.layers import ConvTranspose2d, Linear, ModelOutput, initialise
 
 
 class Autoencoder(nn.Module):

@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from tuiae.config import CUSTOM, NoiseSection, RunConfig
 from tuiae.data.batches import ImageSet, corrupt, seed_of, seeded
 from tuiae.data.dataset import as_bytes
+from tuiae.models.activations import drawing_from
 from tuiae.models.custom import CustomNetwork
-from tuiae.models.layers import drawing_from
 from tuiae.models.losses import confusion_counts, kl_divergence
 from tuiae.models.networks import ModelOutput, VariationalAutoencoder
 from tuiae.runs.snapshot import CODE_VALUES, GRADIENTS, WEIGHTS

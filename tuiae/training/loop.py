@@ -14,8 +14,8 @@ import torch
 
 from tuiae.config import RunConfig
 from tuiae.data.batches import batch_end, epoch_order
+from tuiae.models.activations import set_dropout
 from tuiae.models.geometry import check_batch
-from tuiae.models.layers import set_dropout
 from tuiae.runs.checkpoints import MODEL, STATE
 from tuiae.runs.control import MEASURED
 from tuiae.runs.writer import RunWriter

@@ -296,7 +296,7 @@ def _carry_out(ranks: Ranks, parts: Parts) -> None:
     from safetensors.torch import load
 
     from tuiae.data.batches import epoch_order
-    from tuiae.models.layers import set_dropout
+    from tuiae.models.activations import set_dropout
     from tuiae.training.checkpoint import TrainState
     from tuiae.training.objective import Objective, Totals
     from tuiae.training.optimizer import build_optimizer

@@ -13,7 +13,7 @@ from tuiae.config import RunConfig, learning_rate, ramp
 from tuiae.data.batches import augment, corrupt, seed_of
 from tuiae.errors import TrainingError
 from tuiae.kernels import library
-from tuiae.models.layers import drawing_from
+from tuiae.models.activations import drawing_from
 from tuiae.runs.diagnosis import DIVERGED
 from tuiae.training.checkpoint import TrainState
 from tuiae.training.objective import Objective, Totals
