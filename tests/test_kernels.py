@@ -254,6 +254,23 @@ def test_without_a_compiler_pytorch_does_it_and_the_log_says_so(
         forget()
 
 
+def test_a_compiler_that_does_not_know_this_processor_compiles_for_any(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    plain = tmp_path / "cc"
+    plain.write_text('#!/bin/sh\ncase "$*" in *native*) exit 1;; esac\nexec cc "$@"\n')
+    plain.chmod(0o755)
+    monkeypatch.setenv("CC", str(plain))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    forget()
+    try:
+        assert kernels.library() is not None
+        assert_same_bits(passed(ReLU(), images(3, 5)), passed(nn.ReLU(), images(3, 5)))
+    finally:
+        monkeypatch.undo()
+        forget()
+
+
 def test_the_library_is_compiled_once_for_a_processor(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     try:
@@ -265,5 +282,8 @@ def test_the_library_is_compiled_once_for_a_processor(monkeypatch: pytest.Monkey
         assert [*made.parent.iterdir()] == [made]
         monkeypatch.setattr(kernels, "_processor", lambda: "another")
         assert kernels._compiled() != made
+        made.parent.chmod(0o777)
+        with pytest.raises(PermissionError):
+            kernels._compiled()
     finally:
         monkeypatch.undo()

@@ -11,6 +11,7 @@ import ctypes
 import hashlib
 import os
 import platform
+import stat
 import subprocess
 import tempfile
 from contextlib import suppress
@@ -25,8 +26,13 @@ from torch import Tensor
 
 SOURCE = Path(__file__).with_suffix(".c")
 FLAGS = (
-    *("-O3", "-march=native", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-fno-strict-aliasing"),
-    *("-fPIC", "-shared"),
+    "-O3",
+    "-ffp-contract=off",
+    "-fno-math-errno",
+    "-fno-trapping-math",
+    "-fno-strict-aliasing",
+    "-fPIC",
+    "-shared",
 )
 SWITCH = "TUIAE_KERNELS"
 """In the environment, `off` leaves everything to PyTorch."""
@@ -72,18 +78,27 @@ def library() -> Any:
 
 def _compiled() -> Path:
     """The library, which is made if it is not there. Raises OSError and SubprocessError."""
-    command = [os.environ.get("CC", "cc"), *FLAGS]
+    command = [os.environ.get("CC", "cc"), *FLAGS, str(SOURCE)]
     # A home may be shared by machines with other processors.
-    key = hashlib.sha256("\n".join([*command, _processor(), SOURCE.read_text(encoding="utf-8")]).encode())
+    key = hashlib.sha256("\n".join([*command[:-1], _processor(), SOURCE.read_text(encoding="utf-8")]).encode())
     made = user_cache_path("tuiae") / "kernels" / f"{key.hexdigest()[:16]}.so"
+    made.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    owner = made.parent.stat()
+    if owner.st_uid != os.geteuid() or owner.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise PermissionError(f"{made.parent}: others may write there")  # what this process would run
     if not made.exists():
-        made.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=made.parent) as folder:
             draft = Path(folder) / made.name
-            words = [*command, str(SOURCE), "-o", str(draft)]
-            subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, check=True, timeout=PATIENCE)
+            try:
+                _run([*command, "-march=native", "-o", str(draft)])
+            except subprocess.CalledProcessError:  # some compilers do not know the processor that they run on
+                _run([*command, "-o", str(draft)])
             draft.replace(made)
     return made
+
+
+def _run(command: list[str]) -> None:
+    subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=True, timeout=PATIENCE)
 
 
 def _processor() -> str:
