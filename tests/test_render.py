@@ -472,6 +472,10 @@ def test_facts_align_and_flow_into_columns() -> None:
     ]
     long = draw_facts([*facts, ("images", "60,000 + 10,000 images of 28x28, 10 classes", "")], 27, 5).plain
     assert long.split("\n")[3:] == ["images      60,000 + 10,000", "            images of 28x2…"]  # no line stays empty
+    unlike = [("encoder", "dense, from scratch"), ("frozen", "no"), ("dropout", "0.1"), ("noise", "none")]
+    unlike += [("loss", "cross-entropy"), ("optim", "adam, rate 0.002"), ("batch", "100, seed 0"), ("host", "vm")]
+    shared = draw_facts([(label, value, "") for label, value in unlike], 30, 5).plain
+    assert all(f"{label} {value}" in shared.replace("  ", " ") for label, value in unlike)  # none is left out
     flowed = draw_facts(facts, 60, 2).plain.split("\n")
     assert len(flowed) == 2
     assert "loss" in flowed[0]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from itertools import chain
+from itertools import chain, product
 from pathlib import Path
 from typing import Any
 
@@ -73,9 +73,9 @@ def draw_facts(facts: Sequence[Fact], width: int, height: int) -> Text:
 def _one_column(facts: Sequence[Fact], label_width: int, width: int, height: int) -> list[Text]:
     columns = [TableColumn("", label_width), TableColumn("", max(width - GAP - label_width, 0))]
     own, shared = len(facts), list[Text]()  # facts on lines of their own, and the lines that the others share
-    while own and own + len(shared) > height:
-        own -= 1
-        shared = _shared_lines(facts[own:], width)
+    for anywhere, last in product((False, True), range(len(facts) - 1, -1, -1)):
+        if own + len(shared) > height:
+            own, shared = last, _shared_lines(facts[last:], width, anywhere)
     if own + len(shared) > height:
         own, shared = height, []
     spare, lines = height - own - len(shared), list[Text]()
@@ -89,13 +89,14 @@ def _one_column(facts: Sequence[Fact], label_width: int, width: int, height: int
     return [*lines, *shared][:height]
 
 
-def _shared_lines(facts: Sequence[Fact], width: int) -> list[Text]:
-    """`dropout 0 · loss mse`: as many facts a line as fit."""
+def _shared_lines(facts: Sequence[Fact], width: int, anywhere: bool) -> list[Text]:
+    """`dropout 0 · loss mse`: as many facts a line as fit, in their order, or each in the first line with room."""
     lines: list[Text] = []
     for label, value, style in facts:
         fact = Text.assemble((f"{label} ", "dim"), (value, style), end="", no_wrap=True)
-        if lines and lines[-1].cell_len + 3 + fact.cell_len <= width:
-            lines[-1].append(" · ", "dim").append_text(fact)
+        open_lines = lines if anywhere else lines[-1:]
+        if line := next((line for line in open_lines if line.cell_len + 3 + fact.cell_len <= width), None):
+            line.append(" · ", "dim").append_text(fact)
         else:
             fact.truncate(width, overflow="ellipsis")
             lines.append(fact)
