@@ -287,3 +287,16 @@ def test_the_library_is_compiled_once_for_a_processor(monkeypatch: pytest.Monkey
             kernels._compiled()
     finally:
         monkeypatch.undo()
+
+
+def test_a_profiler_sees_the_kernels_where_it_is_asked_to() -> None:
+    before = {name: getattr(kernels.library(), name) for name in kernels.ARGUMENTS}
+    stack = nn.Sequential(nn.Linear(4, 4), ReLU())
+    with (
+        kernels.named("kernel::"),
+        torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profiler,
+    ):
+        stack(torch.ones(2, 4)).sum().backward()
+    seen = {event.name for event in profiler.events() or () if event.name.startswith("kernel::")}
+    assert seen == {"kernel::rectify_drop", "kernel::rectify_drop_gradient"}
+    assert before == {name: getattr(kernels.library(), name) for name in kernels.ARGUMENTS}

@@ -14,9 +14,10 @@ import platform
 import stat
 import subprocess
 import tempfile
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from ctypes import c_float, c_int, c_long, c_void_p
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -122,3 +123,22 @@ def kernels_for(*tensors: Tensor) -> Any:
             return None
     dense = first.is_contiguous() or (first.dim() == 4 and first.is_contiguous(memory_format=torch.channels_last))
     return library() if dense else None
+
+
+@contextmanager
+def named(prefix: str) -> Iterator[None]:
+    """Show the kernels to PyTorch's profiler inside, by their names after a prefix."""
+    kernels = library()
+    plain = {} if kernels is None else {name: getattr(kernels, name) for name in ARGUMENTS}
+
+    def show(name: str, kernel: Callable[..., None], *arguments: Any) -> None:
+        with torch.autograd.profiler.record_function(prefix + name):
+            kernel(*arguments)
+
+    for name, kernel in plain.items():
+        setattr(kernels, name, partial(show, name, kernel))
+    try:
+        yield
+    finally:
+        for name, kernel in plain.items():
+            setattr(kernels, name, kernel)

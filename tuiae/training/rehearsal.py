@@ -18,6 +18,7 @@ from tuiae.config import RunConfig
 from tuiae.data.batches import ImageSet, batch_end, epoch_order
 from tuiae.errors import CodeFailedError, DataError, TrainingError, TuiaeError
 from tuiae.files import temporary_folder
+from tuiae.kernels import named
 from tuiae.models.custom import TRACED, TRY_SECONDS, CustomNetwork
 from tuiae.models.networks import Network
 from tuiae.preflight import Checked, check, occasions
@@ -340,7 +341,7 @@ class _Rehearsal:
 
         model = self._parts.model
         hooks = (model.register_forward_pre_hook(enter), model.register_forward_hook(leave))
-        with self._parts.cores.alone(), profile(activities=[ProfilerActivity.CPU]) as profiler:
+        with self._parts.cores.alone(), named(KERNEL), profile(activities=[ProfilerActivity.CPU]) as profiler:
             for _ in range(PROFILED_STEPS):
                 with record_function(STEP):
                     self._step(self._first)
@@ -388,8 +389,8 @@ def _resident_bytes(images: ImageSet) -> int:
     return len(images) * prod(images.image_shape) if images.resident and images.device.type != "cpu" else 0
 
 
-FORWARD, STEP = "tuiae::forward", "tuiae::step"
-_RANDOM = ("random_", "bernoulli", "uniform", "rand", "normal_", "dropout")
+FORWARD, STEP, KERNEL = "tuiae::forward", "tuiae::step", "kernel::"
+_RANDOM = ("draw", "random_", "bernoulli", "uniform", "rand", "normal_", "dropout")
 _OPTIMIZER = ("_fused_", "_foreach_")
 _BACKWARD = "autograd::engine::evaluate_function"
 
@@ -401,7 +402,7 @@ def share_out(step: Any) -> dict[str, float]:
     stage = "data"
 
     def book(event: Any, part: str) -> None:
-        name = event.name.removeprefix("aten::")
+        name = event.name.removeprefix("aten::").removeprefix(KERNEL)
         part = "random numbers" if name.startswith(_RANDOM) else "optimizer" if name.startswith(_OPTIMIZER) else part
         found[part] += event.self_cpu_time_total
         for child in event.cpu_children:
