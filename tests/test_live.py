@@ -18,7 +18,7 @@ from tuiae import __version__
 from tuiae.render.legend import run_marks
 from tuiae.render.status import own_pause, status_facts
 from tuiae.runs.control import describe_edit
-from tuiae.runs.diagnosis import AUTO_PAUSE, Finding, Severity, diagnose
+from tuiae.runs.diagnosis import AUTO_PAUSE, Finding, Remedy, Severity, diagnose
 from tuiae.runs.reader import RunReader
 from tuiae.runs.snapshot import Sample, Snapshot
 from tuiae.ui import app as dashboard
@@ -187,8 +187,10 @@ async def test_what_the_curves_say_hides_nothing_of_the_status_beside_the_open_f
     played.play(2)
     async with open_desk(played.run) as desk:
         await desk.until(lambda: desk.state == "running")
+        said, remedies = "the loss has risen " * 10, (Remedy({"model.dropout": 0.2}), Remedy({"training.epochs": 9}))
         for line in desk.app.live.query(FindingLine):
-            line.show([Finding("divergence", Severity.SERIOUS, "the loss has risen " * 15, "lower the rate")])
+            line.show([Finding("overfitting", Severity.SERIOUS, said, "raise model.dropout", remedies)])
+        await desk.shows("1 other")  # the last of what is said: nothing is cut
         beside, below = (desk.app.live.query_one(f"#{name}") for name in ("finding", "finding-line"))
         await desk.until(lambda: beside.region.area and not below.region.area)
         await desk.press("o")
