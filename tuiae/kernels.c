@@ -21,8 +21,9 @@ void take_images(const uint8_t *images, const int64_t *places, long count, long 
     }
 }
 
-/* How many values of each image of `size` differ once both are rounded to 0 or 1. */
-void count_wrong(const float *ours, const float *theirs, long images, long size, float *wrong)
+/* How many values of each image of `size` differ once both are rounded to 0 or 1; and all differences, where there is a
+ * place for them. */
+void compare_images(const float *ours, const float *theirs, long images, long size, float *wrong, float *difference)
 {
     for (long image = 0; image < images; image++) {
         const float *a = ours + image * size, *b = theirs + image * size;
@@ -30,6 +31,8 @@ void count_wrong(const float *ours, const float *theirs, long images, long size,
         for (long value = 0; value < size; value++)
             count += (a[value] > 0.5f) != (b[value] > 0.5f);
         wrong[image] = (float)count;
+        for (long value = 0; difference && value < size; value++)
+            difference[image * size + value] = a[value] - b[value];
     }
 }
 

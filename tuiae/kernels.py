@@ -50,7 +50,7 @@ class Memory:
 
 ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "take_images": (Memory, Memory, c_long, c_long, Memory),
-    "count_wrong": (Memory, Memory, c_long, c_long, Memory),
+    "compare_images": (Memory, Memory, c_long, c_long, Memory, Memory),
     "drop": (Memory, Memory, c_long, c_int, c_float, Memory),
     "rectify_drop": (Memory, Memory, c_long, c_int, c_float, Memory),
     "rectify_drop_gradient": (Memory, Memory, c_long, c_float, Memory),
@@ -114,15 +114,16 @@ def _processor() -> str:
 def kernels_for(*tensors: Tensor) -> Any:
     """The kernels, if they take such tensors: float32 on a CPU, without gaps, one lying in memory as the other. Else
     None."""
-    first = tensors[0]
     for tensor in tensors:
         # A tensor of another type only stands for numbers, as while a network is exported.
         if type(tensor) is not Tensor or tensor.dtype != torch.float32 or tensor.device.type != "cpu":
             return None
-        if tensor is not first and tensor.stride() != first.stride():
-            return None
-    dense = first.is_contiguous() or (first.dim() == 4 and first.is_contiguous(memory_format=torch.channels_last))
-    return library() if dense else None
+    last = torch.channels_last
+    if all(tensor.is_contiguous() for tensor in tensors) or all(
+        tensor.dim() == 4 and tensor.is_contiguous(memory_format=last) for tensor in tensors
+    ):
+        return library()
+    return None
 
 
 @contextmanager

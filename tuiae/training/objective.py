@@ -10,11 +10,11 @@ from torch import Tensor
 from tuiae.config import RunConfig
 from tuiae.models.custom import CustomNetwork
 from tuiae.models.losses import (
-    RECONSTRUCTION_LOSSES,
     cross_entropy,
     kl_divergence,
     mse,
     negative_log_likelihood,
+    score_images,
     wrong_pixels,
 )
 from tuiae.models.networks import ModelOutput, Network
@@ -67,8 +67,7 @@ class Objective:
     def _score_images(self, output: ModelOutput, clean: Tensor, labels: Tensor) -> Score:
         """The configured loss against the clean image."""
         assert output.reconstruction is not None
-        loss = RECONSTRUCTION_LOSSES[self._loss](output.reconstruction, clean)
-        values, wrong = wrong_pixels(output.reconstruction, clean)
+        loss, values, wrong = score_images(self._loss, output.reconstruction, clean)
         return Score(loss, (loss, 1 - values.sum() / clean.numel()), wrong)
 
     def _score_bound(self, output: ModelOutput, clean: Tensor, labels: Tensor) -> Score:
