@@ -284,11 +284,15 @@ def test_commands_reach_the_loop(lab: Laboratory) -> None:
         assert lab("pause", run.id, "--step", "3", "--json").document["step"] == paused["step"] + 3
         assert lab("resume", run.id, "--epochs", "60", check=2).stdout == ""
         assert lab("resume", run.id, "--json").document["run"] == run.id  # and does not follow it
+        lister = RunLister(lab.runs)
+        listed = lister.rows()
         wait_until(lambda: read_status(RunPaths(run.path or Path())).state == "running")
         (made,) = lab("edit", run.id, "learning_rate=0.5", "--json").document
         assert (made["key"], made["old"], made["new"]) == ("learning_rate", 0.1, 0.5)
         wait_until(lambda: read(run).latest("live", "loss") == 0.5)
         wait_until(lambda: "learning_rate 0.5" in lab("show", run.id).stdout)
+        (before,), (now,) = listed, lister.rows()
+        assert (before.settings["learning_rate"], now.settings["learning_rate"]) == (0.1, 0.5)
         assert lab("edit", run.id, "workers=2.5", check=2).stdout == ""
         assert lab("edit", run.id, "momentum=1", check=2).stdout == ""
         assert lab("edit", run.id, "workers=3", "--json").document[0]["new"] == 3

@@ -398,11 +398,13 @@ def _read(run: RunPaths, row: RunRow | None) -> RunRow | None:
         status = replace(status, state=PRUNED)
     said: dict[str, Any] = {"status": status, "tags": tags}
     said |= {"name": label.name, "note": label.note, "pinned": label.pinned}
+    edited = status.settings or {}  # of a tracked run, as they are now
     if row is not None and meta is None:
-        return replace(row, **said)
+        now = {**row.settings, **edited}
+        return replace(row, **said, settings=row.settings if now == row.settings else now)
     meta = meta or {}
     found, host, parent = read_settings(run, meta), meta.get("host"), read_parent(meta)
-    config, settings = found or (None, read_tracked(run) or {})
+    config, settings = found or (None, {**(read_tracked(run) or {}), **edited})
     if (status.state == "unknown" or not settings) and not is_run(run.root):
         return None
     return RunRow(
