@@ -61,8 +61,8 @@ gpu: .venv/.installed-dev
 	@$(PYTHON) -m venv .venv
 
 .venv/.installed: .venv/bin/python pyproject.toml
-	@echo 'Installing tuiae with PyTorch, scikit-learn and matplotlib into .venv, once: about 6 GB with CUDA, a minute or more.'
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[studies]'
+	@echo 'Installing tuiae with PyTorch, scikit-learn and matplotlib into .venv, once: about 6 GB with CUDA, in two to five minutes.'
+	@$(BIN)/python -m pip install --disable-pip-version-check --editable '.[studies]'
 	@touch $@
 
 .venv/.installed-dev: .venv/.installed
