@@ -126,6 +126,12 @@ def test_show(lab: Laboratory, golden: Golden) -> None:
     )
 
 
+def test_a_followed_run_ends_with_what_show_finds(lab: Laboratory, golden: Golden) -> None:
+    run = ended(lab, "finished", AUTOENCODER, DENOISE, 6).run
+    # `run`, `resume` and `fork` end as `attach` does.
+    golden.check("followed", lab.told("show", run.id), lab.told("attach", run.id, "--plot"))
+
+
 def test_runs(lab: Laboratory, golden: Golden) -> None:
     parts = [lab.told("runs"), lab.told("runs", "--tag", "codes")]
     for place, (state, document, epochs) in enumerate(

@@ -11,7 +11,7 @@ from contextlib import nullcontext, suppress
 from typing import Any
 
 from tuiae.cli.output import Output, run_progress
-from tuiae.cli.runs import show_curves, show_result
+from tuiae.cli.runs import findings, show_curves, show_result
 from tuiae.config import RunConfig, parse_override
 from tuiae.errors import ConfigError, ExitCode, RunHeldError, TrainingError, TuiaeError, UnknownRunError, from_record
 from tuiae.machine import LEAVING
@@ -88,6 +88,8 @@ def follow_to_end(
     else:
         show_result(snapshot, output)
         show_curves(snapshot, output)
+        for finding in findings(snapshot):
+            output.line(f"finding: {finding}", "yellow")
     if snapshot.status.state == "stopped" and snapshot.tracked is None:
         output.note(f"stopped early; continue with: tuiae resume {run.id}", "yellow")
         if interrupt.count and (advice := requeue_advice(run)):
