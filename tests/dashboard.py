@@ -6,8 +6,8 @@ import json
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,16 @@ class SharedExplorer(Explorer):
         """Answer this dashboard from now on."""
         self._tell = lambda told: app.post_message(ExplorerTold(told))
         app.session.explorer = self
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Tell nothing meanwhile, and all of it then."""
+        heard: list[Any] = []
+        tell, self._tell = self._tell, heard.append
+        yield
+        self._tell = tell
+        for told in heard:
+            tell(told)
 
     def close(self) -> None:
         """Let no answer to one dashboard reach the next; the process goes on."""

@@ -252,8 +252,10 @@ async def test_a_cell_without_images_says_so_and_goes_on_saying_it(
         sample = await desk.until(lambda: desk.app.session.sample)
         assert sample.confusion is not None
         true, predicted = map(int, np.argwhere(sample.confusion == 0)[0])
-        await desk.app.switch_mode("bench")
-        bench(desk).show_confused(true, predicted)
+        with explorer.held():
+            await desk.app.switch_mode("bench")
+            bench(desk).show_confused(true, predicted)
+            await desk.shows(f"opening the weights to show the images of {true} taken for {predicted}…")
         await desk.shows(f"true {true}, taken for {predicted}: 0")
         opened = bench(desk).questions.opened
         assert opened is not None

@@ -318,8 +318,9 @@ def test_a_wide_code_has_the_plane_of_its_principal_components_and_saves_its_pic
     shown = shared_lab("explore", finished.id, "--plane", "3", "--png", str(file)).stdout
     with Image.open(file) as saved:
         drawn = np.asarray(saved)
-    np.testing.assert_array_equal(drawn[2:10, 2:10], np.array(plane["images"][0][0])[0][..., None].repeat(3, 2))
-    np.testing.assert_array_equal(drawn[-10:-2, -10:-2, 0], plane["images"][-1][-1][0])
+    first, last = (np.array(plane["images"][at][at][0]).repeat(14, 0).repeat(14, 1) for at in (0, -1))
+    np.testing.assert_array_equal(drawn[2:114, 2:114], first[..., None].repeat(3, 2))
+    np.testing.assert_array_equal(drawn[-114:-2, -114:-2, 0], last)
     again = shared_lab("explore", finished.id, "--plane", "3", "--png", str(file), "--json").document
     assert again["png"] == str(tmp_path / "plane-2.png")
     assert "9 pictures are in" in shown

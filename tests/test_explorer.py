@@ -94,7 +94,7 @@ def test_opening_says_what_it_is(one: Listener, plane_vae: RunPaths) -> None:
     assert opened.classes == tuple("0123456789")
     assert opened.checkpoint == f"step-{opened.step:06d}"
     assert opened.epoch == 3
-    assert "importing torch" in one.notices
+    assert "opening the weights" in one.notices
     assert f"loading {undated(plane_vae.id)}" in one.notices
 
 

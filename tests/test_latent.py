@@ -267,7 +267,9 @@ async def test_a_wide_code_has_several_planes_and_a_classifier_decodes_nothing(
         await desk.shows("across: code 0   up: code 1")
         await desk.press("left_square_bracket")
         await desk.shows("across: code 2   up: code 1")
-        await desk.press("a")
+        with explorer.held():
+            await desk.press("a")
+            await desk.shows("computing t-SNE…")
         await desk.shows("across: t-SNE 1")
         await desk.until(lambda: "no way back" in desk.screen)
         await desk.press("n")

@@ -97,7 +97,7 @@ class OpenCheckpoint:
             count, by, axes = key
             codes = self.codes(count)
             if by == "tsne":
-                self._tell(f"t-SNE of {len(codes.codes):,} codes: some seconds")
+                self._tell(f"computing t-SNE of {len(codes.codes):,} codes: some seconds")
             self._planes[key] = place(codes, by, axes)
         return self._planes[key]
 

@@ -71,7 +71,7 @@ def _step_back() -> None:
 
 def serve(questions: BinaryIO, writer: AnswerWriter) -> None:
     """Answer until the questions end, the slow ones one after the other while the others go on."""
-    writer.notice("importing torch")
+    writer.notice("opening the weights")  # most of it is the import of torch
     with lasting_imports():
         from tuiae.explore.questions import Dispatcher
     dispatcher, slow = Dispatcher(writer.notice), ThreadPoolExecutor(1, initializer=_step_back)

@@ -81,6 +81,8 @@ def without_placeholders(drawing: Text) -> Text:
 
 PICTURE_GAP, GROUND = 2, 96
 """Pixels between the pictures of a sheet, and their grey, which is neither ink nor paper."""
+SIDE = 4 * 28
+"""Pixels of a side that every picture of a sheet has at least: other programs show a pixel as one."""
 ACROSS = 8
 """Pictures beside each other on a sheet where nothing says how many."""
 
@@ -106,15 +108,17 @@ class Sheet:
 
     @property
     def pixels(self) -> Pixels:
-        """(height, width, 3): every picture pixel by pixel, a small gap around it."""
-        rows, columns = self.rows[0].shape[-2:]
+        """(height, width, 3): every picture, small ones enlarged by a whole factor, a small gap around it."""
+        factor = max(1, -(-SIDE // max(self.rows[0].shape[-2:])))
+        rows, columns = (factor * side for side in self.rows[0].shape[-2:])
         down, across = rows + PICTURE_GAP, columns + PICTURE_GAP
         size = (len(self.rows) * down + PICTURE_GAP, max(map(len, self.rows)) * across + PICTURE_GAP, 3)
         image = np.full(size, GROUND, np.uint8)
         for row, images in enumerate(self.rows):
             for column, picture in enumerate(images):
                 top, left = PICTURE_GAP + row * down, PICTURE_GAP + column * across
-                image[top : top + rows, left : left + columns] = picture.transpose(1, 2, 0)
+                enlarged = picture.transpose(1, 2, 0).repeat(factor, 0).repeat(factor, 1)
+                image[top : top + rows, left : left + columns] = enlarged
         return image
 
     @property

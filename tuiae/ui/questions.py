@@ -185,6 +185,11 @@ class LatentQuestions(Questions):
             self.ask("codes", **self.choice.arguments)
         return True
 
+    @property
+    def embeds(self) -> bool:
+        """Whether a t-SNE is being computed."""
+        return self.choice.by == "tsne" and self.slot("codes") in self.due
+
     def codes_arrived(self) -> None:
         """The codes are here."""
         if self.choice.by != "tsne":

@@ -116,7 +116,12 @@ class BenchScreen(ExplorerScreen):
         canvas; the arrows go from one to the next."""
         self.questions.cell, self._cell_run = (true, predicted), self.session.path
         self._show_first = True
-        self.view.strip.clear(MEASURING)
+        classes = self.session.sample.classes if self.session.sample is not None else ()
+        cell = f"{class_name(true, classes) or true} taken for {class_name(predicted, classes) or predicted}"
+        waits = f"opening the weights to show the images of {cell}…"
+        self.view.strip.clear(waits if self.questions.opened is None else MEASURING)
+        if self.questions.opened is None:
+            self.message.hint(waits)
         self.view.side.reveal("images")
         self.call_after_refresh(self.view.strip.focus)
         self.questions.ask_strip()

@@ -23,6 +23,7 @@ PATH_IMAGES = 8  # from one marked point to another
 PRIOR_IMAGES = 16
 GRID = 13  # images a side; every second, third, fourth or sixth one keeps the corners
 HINT = "arrows move, b marks, a another plane, + closer, ? all keys"
+EMBEDDING = "computing t-SNE…"
 BACK_HINT = ", and . go through the epochs, > to the newest"
 NO_PRIOR = "has no prior to draw from: only a variational autoencoder has one (vae, conv-vae)"
 NO_DECODER = "decodes nothing: take a run of an autoencoder"
@@ -119,7 +120,7 @@ class LatentScreen(ExplorerScreen):
     def hear(self, told: Reply | Notice) -> None:
         # Of a training that is followed it says every two seconds what it does: the line would flicker.
         if isinstance(told, Notice) and (self.questions.opened is None or self.questions.choice.by == "tsne"):
-            self.message.hint(f"explorer: {told.text}")
+            self.message.hint(f"{told.text}…")
         super().hear(told)
 
     def replied(self, reply: Reply) -> None:
@@ -156,6 +157,8 @@ class LatentScreen(ExplorerScreen):
     def _hint(self, text: str) -> None:
         if self.view.looks_back:
             self.message.hint(BACK_HINT)
+        elif self.questions.embeds:
+            self.message.hint(EMBEDDING)
         else:
             self.hint_of_run(text)
 
@@ -202,6 +205,8 @@ class LatentScreen(ExplorerScreen):
             self.message.remark(f"this code has {choice.latent} numbers: there is no other")
         elif choice.by == "tsne":
             self.questions.refresh()
+        if self.questions.embeds:
+            self.message.remark(EMBEDDING)
 
     def action_mark(self) -> None:
         """Mark the place of the cursor; between two marks, show the path from one to the other."""
