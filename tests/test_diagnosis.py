@@ -214,7 +214,10 @@ def test_adam_with_a_large_rate_is_told_to_slow_down(train: Train) -> None:
 
 
 def test_a_finished_training_that_gives_one_picture_for_all_images_is_told_so(train: Train) -> None:
-    for document, advice in ((FLUNG, "lower training.learning_rate (now 3)"), (SLOW, "raise training.learning_rate")):
+    for document, advice in (
+        (FLUNG, "start again with a lower training.learning_rate (now 3)"),
+        (SLOW, "raise training.learning_rate"),
+    ):
         snapshot, _ = train(document)
         (finding,) = diagnose(snapshot, sample_of(snapshot))
         assert (finding.kind, finding.severity) == ("one-picture", Severity.WARNING)

@@ -71,6 +71,15 @@ def parent(tmp_path_factory: pytest.TempPathFactory) -> RunPaths:
     return run
 
 
+def test_a_fork_knows_the_highest_rate_that_its_weights_have_seen(lab: Laboratory, parent: RunPaths) -> None:
+    child = fork(lab.copy(parent), lab.runs, training__learning_rate=1e-4, training__epochs=40)
+    grandchild = fork(child, lab.runs, "parent", training__learning_rate=1e-3)
+    for run in (child, grandchild):
+        origin = snapshot_of(run).parent
+        assert origin is not None
+        assert origin.highest_rate == load_config(parent.config).training.learning_rate  # lowered by an edit since
+
+
 def test_the_command_goes_on_from_a_checkpoint_and_leaves_the_parent_as_it_is(
     lab: Laboratory, parent: RunPaths
 ) -> None:
@@ -84,7 +93,8 @@ def test_the_command_goes_on_from_a_checkpoint_and_leaves_the_parent_as_it_is(
     assert (document["state"], document["epochs"], document["steps"]) == ("finished", 5, 75)
     assert document["parent"]["run"] == source.id
     assert set(document["parent"]["changed"]) == {"name", "training.learning_rate", "training.epochs", "noise.level"}
-    assert snapshot_of(run).parent == Parent(source.id, 30, 2.0, tuple(document["parent"]["changed"]))
+    rate = load_config(source.config).training.learning_rate  # the edit came later
+    assert snapshot_of(run).parent == Parent(source.id, 30, 2.0, tuple(document["parent"]["changed"]), rate)
     assert snapshot_of(source).parent is None
     (row,) = (row for row in RunLister(lab.runs).rows() if row.id == run.id)
     assert (row.preset, row.settings["name"]) == (load_config(source.config).name, "child")

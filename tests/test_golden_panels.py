@@ -36,7 +36,7 @@ from tuiae.reproduce.state import Expected, PlannedRun, StudyProcess, WorkState
 from tuiae.reproduce.verdicts import ClaimRow, RecipeRow, Verdict, Verdicts
 from tuiae.reproduce.work import MissingSet
 from tuiae.runs.control import Edit
-from tuiae.runs.diagnosis import diagnose
+from tuiae.runs.diagnosis import START, diagnose
 from tuiae.runs.listing import RunRow
 from tuiae.runs.snapshot import Histogram, Note, Sample, Series, Snapshot, Status
 from tuiae.ui.draft import training_words
@@ -111,6 +111,9 @@ def test_findings(golden: Golden) -> None:
     counts = np.zeros((6, 6), int)
     counts[:, 0] = 20
     blind = Sample(8, confusion=counts, classes=("zero", "one", "two", "three", "four", "five"))
+    unmoved, few = measured([0.5] * 8, [0.4] * 8), measured([0.5] * 4, [0.4] * 4)
+    down = (replace(raised(4 * STEPS, 2e-3), old=0.3),)
+    dead = {"run": "20261120-115800-dead-b001", "step": 60, "epoch": 4, "highest_rate": 0.3}
     failure = {"cause": "the loss is no longer a number at step 40"}
     not_raised = seen(adam, fine, "failed", error=failure)
 
@@ -137,7 +140,10 @@ def test_findings(golden: Golden) -> None:
         ),
         "half of a code dead": (seen(relu, {**fine, "code/dead": [0.5] * 8}), None),
         "all of a code dead": (seen(leaky, {**fine, "code/dead": [1.0] * 8}), None),
-        "one picture for all images": (seen(adam, fine), grey),
+        "one picture for all images": (seen(adam, unmoved), grey),
+        "one picture for all images, after a few steps": (seen(adam, few, "finished"), replace(grey, epoch=4)),
+        "one picture for all images, since a rate that was lowered by an edit": (seen(adam, unmoved, edits=down), grey),
+        "one picture for all images, in a fork of such a run": (seen(adam, unmoved, meta={"parent": dead}), grey),
         "one picture for all images, for good": (seen(wild, {**fine, **measured([0.5] * 12, [0.49] * 12)}), grey),
         "classes that are never predicted": (seen(classifier, fine), blind),
         "classes that are never predicted, behind a ReLU": (seen(cut_off, fine), blind),
@@ -152,11 +158,15 @@ def test_findings(golden: Golden) -> None:
             tries = []
             for remedy in one.remedies:
                 asked = build_config(snapshot.current_config.model_dump(mode="json"), dict(remedy.changes))  # type: ignore[union-attr]
-                assert asked != snapshot.current_config
+                assert asked != snapshot.current_config or remedy.begin == START
                 tries.append(f"[from {remedy.begin}: {remedy.words}]")
             lines.append(f"{one.kind}, {one.severity.name.lower()}: {one.sentence}: {one.advice} {' '.join(tries)}")
         said.append(titled(title, *lines))
     assert diagnose(seen(adam, fine)) == ()
+    # Its pictures may still come: the loss falls, or an edit was only just made.
+    just_now = (replace(down[0], step=6 * STEPS),)
+    for young in (seen(adam, fine), seen(adam, unmoved, edits=just_now)):
+        assert diagnose(young, grey) == ()
     # Of these, more epochs would be the wrong advice, or nobody's: it ended early, was stopped, has no rate any more,
     # or no longer gained much.
     gained = measured([*falling, *[0.105] * 3], [*falling, *[0.1] * 3])

@@ -16,7 +16,7 @@ import numpy as np
 
 from tuiae.config import RunConfig, learning_rate, short_key, typed
 from tuiae.runs.control import Edit, offered
-from tuiae.runs.evidence import SETTLED, Evidence, raises_of
+from tuiae.runs.evidence import HIGH_RATE, SETTLED, Evidence, raises_of
 from tuiae.runs.snapshot import Sample, Snapshot
 
 DIVERGED = "the loss is no longer a number"
@@ -41,8 +41,7 @@ DOUBLED = 2.0  # times the best loss, on training images too: no longer a matter
 LOST = 0.1  # of what was learned: of 172 runs those that lost less mostly recovered, the 9 that lost more did not
 EXPLODED = 3.0  # times the lowest training loss, of medians over LIVE_BLOCK points, before an epoch has ended
 LIVE_BLOCK = 10  # live points, two seconds or more: single batches scatter
-HIGH_RATE = {"adam": 3e-3, "adamw": 3e-3, "rmsprop": 3e-3, "sgd": 1.0}
-"""Optimizer -> the learning rate above which a training that does not move is more likely thrown about than slow."""
+FEW_STEPS = 100  # before them a rate that is not high has not shown yet whether it is too low
 MANY_DEAD = 0.5  # of the code's units: with ReLU a quarter or a third are dead in trainings that go well, too
 MANY_COLLAPSED = 0.5  # of the units: a wide code always leaves some unused
 NO_NATS = 0.01  # KL of a unit that carries nothing
@@ -363,29 +362,40 @@ def fork_advice(evidence: Evidence, edit: Edit) -> Advice:
 
 
 def _excessive_raise(evidence: Evidence) -> Edit | None:
-    """The first edit that raised the learning rate into the range where trainings become unstable; None without one."""
-    high = HIGH_RATE[evidence.config.training.optimizer]
-    return next((edit for edit in evidence.rate_raises if edit.new > high), None)
+    """The first edit that raised the learning rate into the range where trainings become unstable; None without one,
+    and where the training began in that range."""
+    raises = evidence.rate_raises if evidence.first_rate <= evidence.high_rate else []
+    return next((edit for edit in raises if edit.new > evidence.high_rate), None)
 
 
 def _other_rate(evidence: Evidence) -> Advice:
     """The advice to leave out an edit that raised the learning rate too far, or something else, or to take another
     rate."""
-    others = [edit for edit in evidence.suspects if edit.key != "training.learning_rate" and edit.new > edit.old]
+    training, high, key = evidence.config.training, evidence.high_rate, "training.learning_rate"
+    if evidence.is_lowered:
+        lost = f"the network was lost at a rate of {evidence.first_rate:g}, and a lower one does not bring it back"
+        anew = Remedy({key: evidence.rate}, START)
+        return f"{lost}; start a new run, not a fork, with {key} {evidence.rate:g}", (anew,)
+    others = [edit for edit in evidence.suspects if edit.key != key and edit.new > edit.old]
     if (edit := _excessive_raise(evidence) or next(iter(others), None)) is not None:
         advice, without = fork_advice(evidence, edit)
         return f"{advice}: {edit.words}", without
-    optimizer = evidence.config.training.optimizer
-    high = HIGH_RATE[optimizer]
-    verb, rate = ("lower", high / SOME) if evidence.rate > high else ("raise", min(MUCH * evidence.rate, high))
-    advice = f"{verb} training.learning_rate (now {evidence.rate:g})"
-    remedies: tuple[Remedy, ...] = (Remedy({"training.learning_rate": _rounded(rate)}),)
-    if optimizer == "sgd":
+    if evidence.rate > high:  # what its gradients could use may be lost by now
+        advice, other = "start again with a lower", Remedy({key: _rounded(high / SOME)}, START)
+    elif evidence.steps < FEW_STEPS:
+        advice = f"take more than these {evidence.steps} steps: raise training.epochs (now {training.epochs})"
+        smaller = Remedy({"training.batch_size": max(training.batch_size // MUCH, 1)}, START)
+        longer = Remedy({"training.epochs": 2 * training.epochs})
+        return f"{advice} or lower training.batch_size (now {training.batch_size})", (longer, smaller)
+    else:
+        advice, other = "raise", Remedy({key: _rounded(min(MUCH * evidence.rate, high))})
+    advice = f"{advice} {key} (now {evidence.rate:g})"
+    if training.optimizer == "sgd":
         advice += ", or take training.optimizer = 'adam'"
         # Of another kind, whose steps are longer or shorter at the same rate.
         usual = _rounded(HIGH_RATE["adam"] / SOME)
-        remedies += (Remedy({"training.optimizer": "adam", "training.learning_rate": usual}, START),)
-    return advice, remedies
+        return advice, (other, Remedy({"training.optimizer": "adam", key: usual}, START))
+    return advice, (other,)
 
 
 # What the code and the pictures say.
@@ -458,14 +468,15 @@ def one_picture(evidence: Evidence, sample: Sample | None) -> Finding | None:
         return None
     sentence = f"it gives much the same picture for every image (they differ by {share:.0%} of what the images do)"
     # A slow training may still leave it behind; one that is thrown about so has lost what its gradients could use.
-    high = HIGH_RATE[evidence.config.training.optimizer]
-    thrown = _excessive_raise(evidence) is not None or evidence.rate > high
-    hopeless = thrown and len(evidence.comparable.test) >= WINDOW
+    is_high = evidence.rate > evidence.high_rate
+    recent = evidence.recent.test[-SETTLED:]
+    is_falling = len(recent) > 0 and recent[-1] <= (1 - STILL) * recent[0]
+    if not is_high and (is_falling or (evidence.is_live and len(recent) < SETTLED)):
+        return None  # it is leaving it behind, or has not had the time since an edit
+    thrown = is_high or _excessive_raise(evidence) is not None
+    hopeless = evidence.is_lowered or (thrown and len(evidence.comparable.test) >= WINDOW)
     severity = Severity.SERIOUS if hopeless else Severity.WARNING
-    advice, remedies = _other_rate(evidence)
-    if hopeless:
-        remedies = tuple(replace(one, begin=START) if one.begin == NOW else one for one in remedies)
-    return Finding("one-picture", severity, sentence, advice, remedies)
+    return Finding("one-picture", severity, sentence, *_other_rate(evidence))
 
 
 def missing_classes(config: RunConfig, sample: Sample | None) -> Finding | None:

@@ -13,6 +13,8 @@ from tuiae.runs.control import MEASURED, Edit
 from tuiae.runs.snapshot import Series, Snapshot
 
 SETTLED = 3  # evaluations in a row that have to agree: the first ones of a training say little, and one may be a spike
+HIGH_RATE = {"adam": 3e-3, "adamw": 3e-3, "rmsprop": 3e-3, "sgd": 1.0}
+"""Optimizer -> the learning rate above which a training that does not move is more likely thrown about than slow."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ class Evidence:
 
     def __init__(self, snapshot: Snapshot, config: RunConfig) -> None:
         self.config, self.rate = config, config.training.learning_rate
-        self.is_live = snapshot.status.live
+        self.is_live, self.steps = snapshot.status.live, snapshot.status.step
         self.is_complete = snapshot.status.state == "finished" and snapshot.status.epoch >= config.training.epochs
         self.has_weights = bool(snapshot.checkpoints)
         failed = snapshot.status.error if snapshot.status.state == "failed" else None
@@ -74,6 +76,13 @@ class Evidence:
         # Those after which the loss measured what it does now.
         self.comparable_suspects = [edit for edit in self.suspects if edit.step > measured_since]
         self.rate_raises = [edit for edit in self.comparable_suspects if edit.key == "training.learning_rate"]
+
+        before_fork = snapshot.parent.highest_rate if snapshot.parent else None
+        rates = sorted((edit.step, edit.old) for edit in snapshot.edits if edit.key == "training.learning_rate")
+        self.first_rate = max(rates[0][1] if rates else self.rate, before_fork or 0.0)
+        """The learning rate at which it began; of a fork the highest one before it, if that is higher."""
+        self.high_rate = HIGH_RATE[config.training.optimizer]
+        self.is_lowered = self.rate <= self.high_rate < self.first_rate  # out of the range of `HIGH_RATE`
 
         # Losses while training, dropout on: of batches since the last edit, of the first batches, of the last epoch. A
         # beta that rises takes them along, and weights from elsewhere were trained: then there is no untrained loss.

@@ -165,10 +165,19 @@ def fork_run(source: RunPaths, checkpoint: Path, config: RunConfig, root: Path, 
     """Make a run whose first checkpoint is `checkpoint` of `source`, for a worker to go on with; raises as
     `check_fork` and as `create_run`."""
     position, changed = read_position(checkpoint), check_fork(source, checkpoint, config)
-    parent = asdict(Parent(source.id, position.step, position.epoch, changed))
+    rate = _highest_rate(source, position.step)
+    parent = asdict(Parent(source.id, position.step, position.epoch, changed, rate))
     config = of_run(config, source.root)
     made_from = {"preset": read_json(source.meta).get("preset") or need_config(source).name, "parent": parent}
     return create_run(config, root, argv, meta=made_from, checkpoint=checkpoint, images=read_images(source))
+
+
+def _highest_rate(run: RunPaths, step: int) -> float:
+    """The highest learning rate in force up to a step of a run, before it was forked too."""
+    rates = [need_config(run, at).training.learning_rate for at in (-1, step)]
+    rates += [edit.new for edit in read_edits(run) if edit.key == "training.learning_rate" and edit.step < step]
+    parent = read_parent(read_json(run.meta))
+    return max(*rates, (parent and parent.highest_rate) or 0.0)
 
 
 # Replays: a run repeated with the edits that were made to it, each at its step.

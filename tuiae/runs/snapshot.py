@@ -40,6 +40,8 @@ class Parent:
     """Epochs done, the one under way as a fraction."""
     changed: tuple[str, ...] = ()
     """The dotted keys in which the fork differs from what was in force there."""
+    highest_rate: float | None = None
+    """The highest learning rate that was in force until then, in the parent's parents too; None in older files."""
 
 
 def read_parent(meta: Mapping[str, Any]) -> Parent | None:
@@ -52,7 +54,8 @@ def read_parent(meta: Mapping[str, Any]) -> Parent | None:
     if not isinstance(run, str) or not is_count(step) or epoch is None:
         return None
     keys = changed if isinstance(changed, list) else []
-    return Parent(run, step, epoch, tuple(key for key in keys if isinstance(key, str)))
+    rate = as_number(found.get("highest_rate"))
+    return Parent(run, step, epoch, tuple(key for key in keys if isinstance(key, str)), rate)
 
 
 Key = tuple[str, str]  # split, metric: ("test", "loss")
