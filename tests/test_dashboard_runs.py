@@ -290,15 +290,18 @@ async def test_the_log_appends_and_lets_one_read_on(lab: Laboratory) -> None:
         panel.scroll_to(y=50, animate=False)
         await desk.until(lambda: panel.scroll_y == 50)
         seen = panel.render_line(0).text  # type: ignore[attr-defined]
+        await desk.press("w")
+        assert "asked for a checkpoint" in desk.message
         with open(played.run.log, "a") as log:
             log.write("one more line\n")
-        played.writer.event("command", text="checkpoint saved on request")
+        played.writer.event("command", text="checkpoint saved at step 5 on request: it is kept")
         await desk.until(lambda: "one more line" in panel.plain and "on request" in panel.plain)  # type: ignore[attr-defined]
         await desk.pilot.pause()
         assert panel.scroll_y == 50
         assert panel.render_line(0).text == seen  # type: ignore[attr-defined]
         assert panel.plain.count("line 599") == 1  # type: ignore[attr-defined]
         assert "on request" in panel.plain.splitlines()[-2]  # type: ignore[attr-defined]
+        await desk.until(lambda: "asked for a checkpoint" not in desk.message)
     played.writer.close("finished")
 
 

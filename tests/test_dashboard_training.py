@@ -41,7 +41,7 @@ async def test_a_run_from_the_first_point_to_the_last() -> None:
     async with open_desk(warm=True) as desk:
         await open_form(desk, "40")
         assert not desk.offered
-        await desk.press("r")
+        await desk.press("escape", "r")
         await desk.until(lambda: "train" in desk.panel("loss"))
         await desk.until(lambda: desk.state == "finished")
         run = RunPaths(desk.app.session.snapshot.path)  # type: ignore[union-attr]
@@ -194,7 +194,7 @@ async def test_a_worker_that_dies_warming_up_is_replaced_by_a_cold_one(lab: Labo
         await desk.shows("will start cold")
         await desk.type("training-epochs", "2")
         await desk.ready()
-        await desk.press("r")
+        await desk.press("escape", "r")
         await desk.until(lambda: desk.state == "finished")
 
 

@@ -61,7 +61,7 @@ class ChangeDialog(Dialog[Answer]):
         """A label and a field for each setting."""
         for key, text in self._filled.items():
             yield Label(label_of(key))
-            field = NumberInput(_id(key))
+            field = NumberInput(_id(key), keeps_letters=False)
             field.value = text
             yield field
 

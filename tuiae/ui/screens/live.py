@@ -23,7 +23,7 @@ from tuiae.runs.diagnosis import Finding, Remedy
 from tuiae.runs.paths import RunPaths, undated
 from tuiae.runs.snapshot import Sample, Snapshot
 from tuiae.source import UntrustedCodeError
-from tuiae.ui.draft import OWN_PLACES, Draft, offered_datasets, summary, training_words
+from tuiae.ui.draft import OWN_PLACES, Draft, in_form_words, offered_datasets, summary, training_words
 from tuiae.ui.keys import FORM_KEY, LIVE, argument, look_now
 from tuiae.ui.screens.base import RunScreen
 from tuiae.ui.screens.changes import ask_edit, ask_fork, ask_remedy
@@ -32,7 +32,7 @@ from tuiae.ui.screens.managing import ask_kill
 from tuiae.ui.screens.settings import SettingsDialog
 from tuiae.ui.session import PreflightDone, Session, WorkerWarm
 from tuiae.ui.terminal.app import TerminalApp
-from tuiae.ui.widgets.chrome import ONE_AT_A_TIME, FindingLine, tell_news
+from tuiae.ui.widgets.chrome import ONE_AT_A_TIME, FindingLine, standing, tell_news
 from tuiae.ui.widgets.form import ConfigForm
 from tuiae.ui.widgets.images import ImagesPanel
 from tuiae.ui.widgets.panel import FactsPanel, LogPanel, MachinePanel
@@ -167,8 +167,7 @@ class LiveScreen(RunScreen):
             log.follow(snapshot)
         self.buttons.show(None if self.session.discarded else snapshot.status)
         self.form.offer_encoder(snapshot.id if snapshot.checkpoints else "")
-        stood, stands = before and before[0].status, snapshot.status
-        if stood is None or (stood.state, stood.silent) != (stands.state, stands.silent):
+        if before is None or standing(before[0]) != standing(snapshot):
             self.message.key_pressed()  # what was asked for is done
             self._hint_of_run()
         if tell_news(self.message, before[0] if before is not None else None, snapshot):
@@ -336,9 +335,9 @@ class LiveScreen(RunScreen):
     def _edited(self) -> None:
         self.message.release()
 
-    @on(ConfigForm.Adjusted)
-    def _tell_adjusted(self, event: ConfigForm.Adjusted) -> None:
-        self.message.tell(event.text, "good")
+    @on(ConfigForm.Answered)
+    def _tell_answer(self, event: ConfigForm.Answered) -> None:
+        self.message.tell(event.text, event.kind)
 
     @on(ConfigForm.CheckEnded)
     def _show_check(self, event: ConfigForm.CheckEnded) -> None:
@@ -358,10 +357,6 @@ class LiveScreen(RunScreen):
             self.message.hint(words)
         return bool(words)
 
-    @on(ConfigForm.Broken)
-    def _show_broken(self, event: ConfigForm.Broken) -> None:
-        self.message.tell(event.problem, "bad")
-
     def action_leave_form(self) -> None:
         """Leave the fields, which take the digits that are keys elsewhere."""
         if self.form.is_entered:
@@ -370,6 +365,7 @@ class LiveScreen(RunScreen):
     def action_open_form(self) -> None:
         """Go to the first field of the form, which is one line while a run is open."""
         self.minimize()
+        self.message.release()
         self.form.enter()
 
     def action_all_settings(self) -> None:
@@ -457,10 +453,13 @@ class LiveScreen(RunScreen):
             return self.form.check_now()
         except UntrustedCodeError as error:
             self.ask_trust(error, then)
-        except TuiaeError:
+        except TuiaeError as error:
             self.app.bell()
             self.message.release()
             self.form.recheck()
+            if self.form.has_class("-folded"):
+                problem = in_form_words(str(error).replace("\n", " · "))
+                self.message.tell(f"not started: {problem}; {FORM_KEY} opens the form", "bad")
         return None
 
     def action_check(self) -> None:

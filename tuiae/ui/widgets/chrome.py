@@ -394,6 +394,12 @@ def ending_words(snapshot: Snapshot) -> str:
     return words if snapshot.tracked is not None else f"{words} · f forks it"
 
 
+def standing(snapshot: Snapshot) -> tuple[object, ...]:
+    """What a key asks a worker to change: its state, whether it hangs, and the last checkpoint saved on request."""
+    saved = (note.text for note in reversed(snapshot.notes) if note.text.startswith("checkpoint saved"))
+    return snapshot.status.state, snapshot.status.silent, next(saved, "")
+
+
 def tell_news(message: MessageLine, before: Snapshot | None, now: Snapshot) -> bool:
     """Tell what has become of the open run since the snapshot before, None where there is none.
 

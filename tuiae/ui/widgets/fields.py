@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from rich.text import Text
 from textual.binding import Binding
 from textual.events import Key
+from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import Input, OptionList, Select
 
@@ -43,19 +45,38 @@ def _end(field: Input, places: int) -> int:
     return len(field.value) if places > 0 else 0
 
 
-class NumberInput(Input):
-    """A field for a number: it takes the characters of numbers and lets every other key through to the screen."""
+IN_NUMBERS = "0123456789.eE-+_"
 
-    def __init__(self, field: str) -> None:
+
+class NumberInput(Input):
+    """A field for a number: it takes the characters of numbers, refuses other letters, as a list chooses by them, and
+    lets all other keys through to the screen.
+
+    Without `keeps_letters` these go to the screen too, for a dialog that has keys among them."""
+
+    @dataclass
+    class Refused(Message):
+        """A letter that is in no number was typed."""
+
+        letter: str
+
+    def __init__(self, field: str, keeps_letters: bool = True) -> None:
         super().__init__(id=field, compact=True, select_on_focus=True, classes="number")
+        self._keeps_letters = keeps_letters
 
     def check_consume_key(self, key: str, character: str | None) -> bool:
-        return character is not None and character in "0123456789.eE-+_"
+        if character is None:
+            return False
+        return character in IN_NUMBERS or (self._keeps_letters and character.isalpha())
 
     def on_key(self, event: Key) -> None:
-        # Input would insert every printable character; not stopped, what is in no number bubbles to the bindings.
-        if event.is_printable and not self.check_consume_key(event.key, event.character):
-            event.prevent_default()
+        # Input would insert every printable character; not stopped, other keys bubble to the bindings.
+        if event.character is None or not event.is_printable or event.character in IN_NUMBERS:
+            return
+        event.prevent_default()
+        if self._keeps_letters and event.character.isalpha():
+            event.stop()
+            self.post_message(self.Refused(event.character))
 
 
 class Choice(Select[str], inherit_bindings=False):

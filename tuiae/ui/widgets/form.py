@@ -96,10 +96,11 @@ class ConfigForm(Lasting, Vertical):
         prefix: str
 
     @dataclass
-    class Adjusted(Message):
-        """The form changed another field than the user did."""
+    class Answered(Message):
+        """It did something else than the user did, or not what was asked for; `kind` is one of the message line."""
 
         text: str
+        kind: str
 
     @dataclass
     class CheckEnded(Message):
@@ -107,12 +108,6 @@ class ConfigForm(Lasting, Vertical):
 
         text: str
         kind: str
-
-    @dataclass
-    class Broken(Message):
-        """A preset cannot be read; the form stays as it was."""
-
-        problem: str
 
     _models = MODELS
     _filled_noise = "none"
@@ -231,7 +226,7 @@ class ConfigForm(Lasting, Vertical):
         except TuiaeError as error:
             with self.prevent(Select.Changed):  # of what is chosen again: what filled the form last
                 self._choice("preset").value = self._draft.origin
-            self.post_message(self.Broken(str(error)))
+            self.post_message(self.Answered(str(error), "bad"))
             return
         self._fill(config)
         self.post_message(self.Edited())
@@ -395,7 +390,7 @@ class ConfigForm(Lasting, Vertical):
                 noise.value = now
             why = f"a classifier learns clean images, not those of the preset with {was} noise"
             again = f"noise is {now} again, as in the preset"
-            self.post_message(self.Adjusted(f"noise is none now: {why}" if now == "none" else again))
+            self.post_message(self.Answered(f"noise is none now: {why}" if now == "none" else again, "good"))
 
     # What the fields ask for, and whether it can run
 
@@ -417,6 +412,11 @@ class ConfigForm(Lasting, Vertical):
         """
         name, tags = (self.query_one(f"#{field}", Input) for field in OTHERS.values())
         return check_label(RunLabel(name.value, tags=tuple(tags.value.replace(",", " ").split())))
+
+    @on(NumberInput.Refused)
+    def _refuse(self, event: NumberInput.Refused) -> None:
+        text = f"no number has {event.letter} in it · escape leaves the form, and letters are keys again"
+        self.post_message(self.Answered(text, "quiet"))
 
     @on(Input.Submitted)
     def _go_on(self, event: Input.Submitted) -> None:
