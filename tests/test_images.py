@@ -226,6 +226,9 @@ def test_what_is_measured_in_place_of_the_test_images_is_said() -> None:
     assert words(mine, "test") == mine.words == "40 + 8 images of 8x8, 2 classes"
     assert words(mine, "val") == "40 + 6 val images of 8x8, 2 classes"
     assert words(mine, 0.1) == "36 + 4 held-out images of 8x8, 2 classes"
+    part = mine.used(DataSection(train_limit=20, test_limit=100, classes=("b",)))
+    assert part == "at most 20 + 8 of 40 + 8 images of 8x8, 1 of 2 classes"
+    assert mine.used(DataSection(validation=0.1, test_limit=3)) == "36 + 3 of 36 + 4 held-out images of 8x8, 2 classes"
     of_older_version = replace(RECORD, shape=(3, 8, 8))
     assert words(of_older_version, "val") == "40 + val images of 8x8 in colour, 2 classes"
 

@@ -48,15 +48,14 @@ class ImageRecord:
     @property
     def words(self) -> str:
         """`40 + 8 images of 8x8, 2 classes`."""
-        return self._words("test")
+        return self.used(DataSection())
 
     def used(self, data: DataSection) -> str:
-        """The same of a run, which may measure others than the test images: `36 + 4 held-out images of 8x8, …`."""
-        return self._words(data.validation)
-
-    def _words(self, validation: str | float) -> str:
-        images = counts_words(self.train, self.test, self.val, validation)
-        return f"{images} of {size_words(self.shape)}, {counted(len(self.classes), 'class')}"
+        """The same of a run, which may measure others than the test images, or use a part of them:
+        `36 + 4 held-out images of 8x8, …`, `20 + 8 of 40 + 8 images of 8x8, …`."""
+        images = counts_words(self.train, self.test, self.val, data)
+        kept = f"{len(data.classes)} of " if data.classes else ""
+        return f"{images} of {size_words(self.shape)}, {kept}{counted(len(self.classes), 'class')}"
 
     def is_same(self, other: ImageRecord) -> bool:
         """Returns whether both are the same images under the same names of classes, wherever they are."""
@@ -73,15 +72,22 @@ def test_words(kind: str) -> str:
     return f"test stands for the {kind} images here: `tuiae eval --test-split` measures the test split of the set"
 
 
-def counts_words(train: int, test: int, val: int, validation: str | float) -> str:
+def counts_words(train: int, test: int, val: int, data: DataSection) -> str:
     """`800 + 200 images`, `800 + 100 val images`, `720 + 80 held-out images`, by `data.validation`: for training, and
-    those that are measured."""
-    if validation == "test":
-        return f"{train:,} + {test:,} images"
-    if isinstance(validation, str):
-        return " ".join([f"{train:,} +", *([f"{val:,}"] if val else []), "val images"])
-    held_out = held_out_of(train, validation)
-    return f"{train - held_out:,} + {held_out:,} held-out images"
+    those that are measured; and before them how many the limits leave: `50 + 200 of 800 + 200 images`."""
+    kind = measured_kind(data.validation)
+    if kind == "val" and not val:  # an older version recorded none
+        return f"{train:,} + val images"
+    if isinstance(data.validation, str):
+        there = train, val if kind == "val" else test
+    else:
+        held_out = held_out_of(train, data.validation)
+        there = train - held_out, held_out
+    limits = data.train_limit, data.test_limit
+    used = tuple(min(limit or count, count) for limit, count in zip(limits, there, strict=True))
+    most = "at most " if data.classes else ""  # how many a class has is not known here
+    part = "{:,} + {:,} of ".format(*used) if used != there else ""
+    return f"{most}{part}{there[0]:,} + {there[1]:,}{'' if kind == 'test' else f' {kind}'} images"
 
 
 def held_out_of(train: int, share: float) -> int:

@@ -238,7 +238,7 @@ def readiness(checked: Checked, key: str) -> tuple[str, str]:
     resized = config.data.image_size
     channels, height, width = info.shape or (0, 0, 0)
     size = size_words((channels, resized or height, resized or width)) if resized or height else "their own size"
-    images = counts_words(info.train, info.test, info.val, config.data.validation)
+    images = counts_words(info.train, info.test, info.val, config.data)
     return f"{key} starts {model_words(config)}, on {images} of {size}", "good"
 
 
