@@ -401,6 +401,8 @@ async def test_a_folder_is_asked_for_checked_and_kept(lab: Laboratory, monkeypat
         assert "nix" in desk.message
         await ask_for_folder(desk, "")
         assert desk.field("dataset") == "folder:nix"
+        await ask_for_folder(desk, "/a/long/way/to/my_zoo")
+        await desk.shows("…to/my_zoo")
 
 
 async def test_names_that_are_not_utf_8_are_read_and_a_path_is_refused_in_a_sentence(

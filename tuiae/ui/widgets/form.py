@@ -25,7 +25,7 @@ from tuiae.config.presets import DEFAULT
 from tuiae.data.registry import DatasetInfo
 from tuiae.errors import TuiaeError
 from tuiae.preflight import Checked
-from tuiae.render.text import clean, count, shorten
+from tuiae.render.text import clean, count, shorten, shorten_middle
 from tuiae.runs.labels import Label as RunLabel
 from tuiae.runs.labels import check_label
 from tuiae.source import UntrustedCodeError
@@ -46,6 +46,8 @@ from tuiae.ui.draft import (
 )
 from tuiae.ui.terminal.screen_diff import Lasting
 from tuiae.ui.widgets.fields import Choice, NumberInput, follow_arrow, named
+
+MOST_DATASET = 19  # cells of the field, whatever the screen: the end of a path, which tells most, stays
 
 
 class FoldedForm(Static):
@@ -347,7 +349,7 @@ class ConfigForm(Lasting, Vertical):
         absent = {False: "  not here yet", True: ""}
         names = [(Text.assemble(info.name, (absent[info.ready], "dim")), info.name) for info in self._datasets]
         is_other = self._dataset not in {info.name for info in self._datasets}  # a place, or a set that is gone
-        own = [(Text(clean(self._dataset, 60)), self._dataset)] if is_other else []
+        own = [(Text(shorten_middle(clean(self._dataset), MOST_DATASET)), self._dataset)] if is_other else []
         return [*names, *own, *((Text(f"{title}…"), prefix) for prefix, (title, _) in OWN_PLACES.items())]
 
     def show_devices(self, devices: Sequence[str]) -> None:
