@@ -20,9 +20,11 @@ from tuiae.config import build_config, load_config, parse_override
 from tuiae.config.presets import find_preset
 from tuiae.files import read_json, replace_json
 from tuiae.render.runs import (
+    USUAL,
     Sort,
     arrange,
     column_at,
+    column_of,
     header_line,
     next_sort,
     place_columns,
@@ -120,6 +122,13 @@ def test_what_runs_are_and_where_they_ran_shows_at_120_columns_and_ids_are_whole
         placed = place_columns(rows, width)
         lines = [draw_run(row, placed, time.time(), selected=False).plain for row in rows]
         assert all(row.id in line for row, line in zip(rows, lines, strict=True))
+
+
+def test_a_column_that_somebody_chose_leaves_how_runs_stand_in_sight(lab: Laboratory, runs: list[RunPaths]) -> None:
+    chosen = [column_of("seed"), *USUAL]
+    for width in (77, 117):
+        placed = {column.name for column in place_columns(rows_of(lab.runs), width, chosen)}
+        assert {"run", "state", "seed", "epoch", "test loss"} <= placed
 
 
 async def test_what_a_filter_asks_a_range_of_shows_however_narrow_the_screen_is(

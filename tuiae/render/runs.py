@@ -57,6 +57,7 @@ NAMED = 3  # directories that are no runs, of however many
 class RunColumn(TableColumn):
     """A column of the list; its width is the most that it takes until `place_columns` gives it one."""
 
+    rank: int = 4  # of one that somebody chose: behind how a run stands, before what it is
     words: Callable[[RunRow, float], str]
     """The words of its cell for a run, at a time in seconds since the epoch."""
     of_study: Callable[[StudyRow, float], str] | None = None
@@ -132,40 +133,40 @@ def _model(row: RunRow) -> str:
 
 _COLUMNS = (
     RunColumn(
-        "run", MOST_TITLE, words=lambda row, now: _title(row),
+        "run", MOST_TITLE, rank=0, words=lambda row, now: _title(row),
         order=lambda row: _title(row, False).casefold(), style=lambda row: "bold" if row.name else "",
     ),
     RunColumn(
         "state", 10, rank=1, words=lambda row, now: state_in_list(row.status).plain, order=_state_rank,
         style=lambda row: str(state_in_list(row.status).style),
     ),
-    RunColumn("preset", 22, rank=9, words=lambda row, now: _safe(row.preset)),
-    RunColumn("dataset", 15, rank=7, words=lambda row, now: _safe(short_name(row.dataset))),
-    RunColumn("model", 18, rank=6, words=lambda row, now: _model(row)),
+    RunColumn("preset", 22, rank=10, words=lambda row, now: _safe(row.preset)),
+    RunColumn("dataset", 15, rank=8, words=lambda row, now: _safe(short_name(row.dataset))),
+    RunColumn("model", 18, rank=7, words=lambda row, now: _model(row)),
     RunColumn(
-        "epoch", 13, True, 2, words=lambda row, now: of_epochs(row.status.epoch, row.status.epochs),
+        "epoch", 13, True, rank=2, words=lambda row, now: of_epochs(row.status.epoch, row.status.epochs),
         order=lambda row: row.status.epoch, falling=True,
     ),
     RunColumn(
-        "test loss", 9, True, 3, words=lambda row, now: number(row.status.test_loss),
+        "test loss", 9, True, rank=3, words=lambda row, now: number(row.status.test_loss),
         of_study=lambda study, now: _lowest(study, lambda row: row.status.test_loss),
         order=lambda row: row.status.test_loss,
     ),
     RunColumn(
-        "best", 9, True, 4, words=lambda row, now: number(row.best), order=lambda row: row.best,
+        "best", 9, True, rank=5, words=lambda row, now: number(row.best), order=lambda row: row.best,
         of_study=lambda study, now: _lowest(study, lambda row: row.best),
     ),
     RunColumn(
-        "accuracy", 8, True, 10, words=lambda row, now: figure("accuracy", row.status.test_accuracy),
+        "accuracy", 8, True, rank=11, words=lambda row, now: figure("accuracy", row.status.test_accuracy),
         of_study=lambda study, now: _highest_accuracy(study), order=lambda row: row.status.test_accuracy, falling=True,
     ),
     RunColumn(
-        "age", 6, True, 5, words=age_text, order=lambda row: -row.status.heartbeat or None,
+        "age", 6, True, rank=6, words=age_text, order=lambda row: -row.status.heartbeat or None,
         of_study=lambda study, now: age_text(study.newest, now),
     ),
-    RunColumn("device", 8, rank=8, words=lambda row, now: _safe(device_word(row.status.device))),
-    RunColumn("tags", 34, rank=11, words=lambda row, now: _clean(" ".join(row.tags)), style=lambda row: "dim"),
-    RunColumn("note", 4, rank=5, words=lambda row, now: NOTED if row.note else "", of_study=lambda study, now: ""),
+    RunColumn("device", 8, rank=9, words=lambda row, now: _safe(device_word(row.status.device))),
+    RunColumn("tags", 34, rank=12, words=lambda row, now: _clean(" ".join(row.tags)), style=lambda row: "dim"),
+    RunColumn("note", 4, rank=6, words=lambda row, now: NOTED if row.note else "", of_study=lambda study, now: ""),
 )  # fmt: skip
 COLUMNS = {column.name: column for column in _COLUMNS}
 
@@ -267,10 +268,8 @@ def find_columns(names: Iterable[str], rows: Sequence[RunRow]) -> tuple[RunColum
 def place_columns(
     lines: Sequence[Line], width: int, columns: Sequence[RunColumn] = USUAL, asked: Sequence[str] = ()
 ) -> tuple[RunColumn, ...]:
-    """The columns that fit into so many cells, each as wide as its widest cell, the most telling ones first; of others
-    than the usual ones the first. Those that are `asked` for, which need not be among them, come before."""
-    if columns != USUAL:
-        columns = [replace(column, rank=place) for place, column in enumerate(columns)]
+    """The columns that fit into so many cells, each as wide as its widest cell, the most telling ones first. Those
+    that are `asked` for, which need not be among them, come before."""
     there = {column.name for column in columns}
     columns = [*columns, *(column_of(name) for name in asked if name not in there)]
     columns = [replace(column, rank=1) if column.name in asked else column for column in columns]

@@ -157,7 +157,7 @@ class ColumnsDialog(Dialog[str]):
             if name in self._chosen:
                 self._chosen.remove(name)
             else:
-                # Before the usual ones, which would leave it no room, and behind what was added before.
+                # Before the usual ones, and behind what was added before.
                 added = [one for one in self._chosen if one not in COLUMNS]
                 self._chosen.insert(len(added), name)
             with self.prevent(Input.Changed):
