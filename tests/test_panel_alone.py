@@ -14,7 +14,6 @@ from tests.dashboard import AUTOENCODER, CLASSIFIER, Desk, open_desk, script
 from tuiae.runs.paths import RunPaths
 from tuiae.ui.screens.base import ZOOMABLE
 from tuiae.ui.widgets.chrome import ViewBar
-from tuiae.ui.widgets.fields import NumberInput
 from tuiae.ui.widgets.form import ConfigForm
 
 MODES = ("runs", "latent", "bench", "compare", "works", "live")
@@ -104,8 +103,9 @@ async def test_a_panel_alone_says_what_run_it_is_of_and_the_way_back(lab: Labora
 
 async def test_the_form_has_the_screen_while_one_is_in_its_fields(lab: Laboratory) -> None:
     async with open_desk(finished(lab.runs), (80, 24)) as desk:
-        field = desk.app.screen.query_one(NumberInput)
-        field.focus()
+        await desk.press("o")
+        await desk.focus("all_settings")
+        field = desk.app.focused
         await desk.press("z")
         await desk.until(lambda: isinstance(desk.app.screen.maximized, ConfigForm))
         assert desk.app.focused is field
