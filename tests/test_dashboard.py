@@ -201,7 +201,7 @@ async def test_what_is_typed_is_what_runs(lab: Laboratory) -> None:
             if field == "run-name":
                 await desk.ready()
                 await desk.press("enter")
-                assert desk.field(field).startswith("glyphs_2d dataset=digits image_size=16")
+                assert desk.field(field).startswith("classifier-dense-digits image_size=16")
                 await desk.press("ctrl+u")
             await desk.press(*("space" if key == " " else key for key in text))
         assert {field: desk.field(field) for field in typed} == typed

@@ -258,7 +258,7 @@ def test_a_sitting_fills_the_form_finds_a_setting_starts_sweeps_and_kills(lab: L
             (ENTER, "it was constant"),
         )
         leave(terminal, "all settings of the next run", ESCAPE)
-        act(terminal, ("r", "● running"), ("p", "‖ paused"))
+        act(terminal, (ESCAPE, "r Start"), ("r", "● running"), ("p", "‖ paused"))
         (run,) = list_runs(lab.runs)
         config = load_config(run.config)
         assert (config.model.family, config.model.latent, config.data.dataset) == ("classifier", 6, "glyphs")
@@ -287,7 +287,7 @@ def sweep_and_stop(terminal: Terminal, lab: Laboratory) -> None:
     )
     process = find_process(lab.runs, "sweep-classifier-dense-glyphs-sweep")
     assert process is not None
-    terminal.wait_for("-sweep · 1 run ", SLOW)
+    terminal.wait_for("-sweep · 1 of 2", SLOW)
     (run,) = [run for run in list_runs(lab.runs) if run not in before]
     wait_until(lambda: read_status(run).state == "running")
     act(terminal, (UP, "x saves and stops it"), ("x", "saves and stops · R goes on with it"))

@@ -46,6 +46,8 @@ def _end(field: Input, places: int) -> int:
 
 
 IN_NUMBERS = "0123456789.eE-+_"
+NAMED = "O"
+"""The key for all settings, which the form names in its midst."""
 
 
 class NumberInput(Input):
@@ -67,14 +69,17 @@ class NumberInput(Input):
     def check_consume_key(self, key: str, character: str | None) -> bool:
         if character is None:
             return False
-        return character in IN_NUMBERS or (self._keeps_letters and character.isalpha())
+        return character in IN_NUMBERS or self._is_refused(character)
+
+    def _is_refused(self, character: str) -> bool:
+        return self._keeps_letters and character.isalpha() and character != NAMED
 
     def on_key(self, event: Key) -> None:
         # Input would insert every printable character; not stopped, other keys bubble to the bindings.
         if event.character is None or not event.is_printable or event.character in IN_NUMBERS:
             return
         event.prevent_default()
-        if self._keeps_letters and event.character.isalpha():
+        if self._is_refused(event.character):
             event.stop()
             self.post_message(self.Refused(event.character))
 

@@ -290,7 +290,8 @@ class ConfigForm(Lasting, Vertical):
             self._offered = offered
             self._choice("preset").offer(offered, self._draft.origin)
         origin = f"{self._draft.origin}{' changed' * self._changed}"
-        self.query_one(FoldedForm).say(self._key, (origin, str(self._choice("model").value), self._dataset))
+        for folded in self.query(FoldedForm):  # which is gone before the form when the screen closes
+            folded.say(self._key, (origin, str(self._choice("model").value), self._dataset))
 
     def on_key(self, event: Key) -> None:
         follow_arrow(event, self.query("Choice, Input, Button"))
