@@ -119,3 +119,19 @@ def test_what_fails_on_a_core_is_told_and_the_others_end() -> None:
     with pytest.raises(ValueError, match="1"):
         Cores(1).map(compute, range(3))
     assert done == [0]
+
+
+@pytest.mark.parametrize("shards", [0, 2])
+def test_gradients_lie_in_memory_as_their_weights_do(shards: int) -> None:
+    """Or a fused optimizer would pair the numbers of one with those of others."""
+    kinds: dict[str, dict[str, Any]] = {
+        "strided-conv": {"model__channels": [4, 8, 8], "model__norm": "none" if shards else "batch"},
+        "conv-vae": {"model__channels": [4, 32]},
+        "conv": {"data__image_size": 12},
+    }
+    for family, others in kinds.items():
+        parts = set_up(config_of(model__family=family, training__shards=shards, **others))
+        BatchGradient(parts)(torch.arange(100))
+        for name, weights in parts.model.named_parameters():
+            assert weights.grad is not None
+            assert weights.grad.stride() == weights.stride(), (family, name)

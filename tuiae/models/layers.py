@@ -115,7 +115,8 @@ class _ConvolveTransposed(torch.autograd.Function):
         folded = torch.empty(shape, memory_format=torch.channels_last)
         for part, into in zip(x.split(windows.at_once), folded.split(windows.at_once), strict=True):
             windows.fold(part.permute(0, 2, 3, 1).reshape(-1, layer.in_channels) @ factors, bias, into)
-        return folded
+        # As the weights lie, as oneDNN has it.
+        return folded if weight.is_contiguous(memory_format=torch.channels_last) else folded.contiguous()
 
     @staticmethod
     @once_differentiable

@@ -112,7 +112,9 @@ class BatchGradient:
         if self._ranks.size > 1:
             gradients, score = self._add_up(gradients, score)
         for weights, gradient in zip(self.weights, gradients, strict=True):
-            weights.grad = gradient
+            # A fused optimizer pairs numbers by their place in memory.
+            alike = gradient.stride() == weights.stride()
+            weights.grad = gradient if alike else torch.empty_like(weights).copy_(gradient)
         return score
 
     def _nothing(self) -> tuple[tuple[Tensor, ...], BatchScore]:
