@@ -112,8 +112,7 @@ class BatchGradient:
         if self._ranks.size > 1:
             gradients, score = self._add_up(gradients, score)
         for weights, gradient in zip(self.weights, gradients, strict=True):
-            # A fused optimizer pairs numbers by their place in memory.
-            alike = gradient.stride() == weights.stride()
+            alike = _lies_alike(gradient, weights)
             weights.grad = gradient if alike else torch.empty_like(weights).copy_(gradient)
         return score
 
@@ -148,6 +147,12 @@ class BatchGradient:
         # Zeros for weights that had no part in it, as a custom network may have some.
         gradients = torch.autograd.grad(loss, self.weights, materialize_grads=True)
         return gradients, BatchScore(loss.detach(), score.weighted(count))
+
+
+def _lies_alike(gradient: Tensor, weights: Tensor) -> bool:
+    """Whether numbers at one place in memory belong together: a fused optimizer pairs them so."""
+    places = zip(weights.shape, gradient.stride(), weights.stride(), strict=True)
+    return all(size == 1 or one == other for size, one, other in places)
 
 
 def _generator(parts: Parts, purpose: int) -> Generator:
