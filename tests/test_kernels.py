@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -204,6 +205,87 @@ def trained(config: RunConfig) -> list[Tensor]:
         *map(torch.detach, parts.model.parameters()),
         torch.tensor([*evaluate(parts, parts.test).metrics.values()]),
     ]
+
+
+DENSE: dict[str, dict[str, Any]] = {
+    "relu": {"model.output": "relu", "model.latent": 64, "training.batch_size": 600},
+    "wide and narrow": {"model.hidden": [100, 37, 6], "model.latent": 1, "training.batch_size": 257},
+    "sigmoid": {"model.hidden": [40], "model.output": "sigmoid", "noise.kind": "gaussian", "noise.level": 0.3},
+    "tanh": {
+        "model.activation": "tanh",
+        "model.code_activation": "tanh",
+        "model.hidden": [10],
+        "model.dropout": 0,
+        "model.output": "sigmoid",
+        "training.loss": "sse",
+    },
+    "linear": {
+        "model.activation": "identity",
+        "model.code_activation": "identity",
+        "model.output": "identity",
+        "model.dropout": 0,
+    },
+}
+
+
+def dense(settings: dict[str, Any], **others: Any) -> RunConfig:
+    return build_config(
+        parse_toml(SMALL), {"training.precision": "float32", "training.shards": 2, **settings, **others}
+    )
+
+
+@pytest.mark.parametrize("network", DENSE)
+def test_a_dense_network_is_computed_at_once_with_the_same_bits(network: str) -> None:
+    config = dense(DENSE[network])
+    parts = set_up(config)
+    parts.model.train()
+    if parts.body is None:
+        pytest.skip("this PyTorch multiplies by other means")
+    gradient = BatchGradient(parts)
+    for count in (2, 61, config.training.batch_size // 2):
+        found = []
+        for compute in (gradient.compute_shard, gradient.compute_by_layers):
+            gradient.seed(3)
+            gradients, score = compute(torch.arange(count), 2 * count, 1)
+            found.append([*map(torch.clone, gradients), *score])
+        assert_same_bits(*found)
+
+
+@pytest.mark.parametrize("network", DENSE)
+def test_a_dense_training_has_the_same_bits_with_and_without(network: str, without: Any) -> None:
+    assert_same_bits(*both(without, lambda: trained(dense(DENSE[network]))))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"model.activation": "gelu", "model.hidden": [5]},
+        {"model.output": "sigmoid", "model.output_dropout": True, "model.dropout": 0.1},
+        {"training.loss": "bce", "model.output": "sigmoid"},
+        {"training.precision": "bfloat16"},
+        {"training.shards": 0},
+        {"model.family": "vae"},
+        {"model.family": "conv", "data.image_size": 27},
+    ],
+    ids=str,
+)
+def test_layers_that_the_kernels_do_not_know_compute_themselves(settings: dict[str, Any]) -> None:
+    assert set_up(dense(settings)).body is None
+
+
+def test_an_edit_of_dropout_reaches_what_computes_a_dense_network() -> None:
+    parts = set_up(dense(DENSE["relu"]))
+    parts.model.train()
+    if parts.body is None:
+        pytest.skip("this PyTorch multiplies by other means")
+    activations.set_dropout(parts.model, 0.5)
+    edited = replace(parts, config=dense(DENSE["relu"], **{"model.dropout": 0.5}))
+    gradient = BatchGradient(edited)
+    found = []
+    for compute in (gradient.compute_shard, gradient.compute_by_layers):
+        gradient.seed(3)
+        found.append([*map(torch.clone, compute(torch.arange(50), 100, 1)[0])])
+    assert_same_bits(*found)
 
 
 @pytest.mark.parametrize("network", NETWORKS)

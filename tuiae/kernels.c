@@ -3,7 +3,9 @@
  * Every value is rounded as PyTorch's own operators round it one after the other, so that a training has the same bits
  * with these and without: no -ffast-math, and -ffp-contract=off.
  */
+#include <math.h>
 #include <stdint.h>
+#include <string.h>
 
 /* Where a lane is below `least` a value is dropped. Times 1 or 0, as PyTorch's masks are: what is no number stays none. */
 #define KEPT(lanes, place) ((lanes)[place] >= least ? 1.0f : 0.0f)
@@ -153,6 +155,198 @@ void fold(const float *columns, const float *bias, long images, long height, lon
         for (long pixel = 0; bias && pixel < rows * length; pixel++)
             for (long at = 0; at < channels; at++)
                 folded[pixel * channels + at] += bias[at];
+    }
+}
+
+/* Products and dot products of float32 by the BLAS that PyTorch has. It wants pointers, and matrices column by column:
+ * ours, row by row, are to it their transposes. Integers are long for a BLAS with wide ones too; one with narrow ones
+ * reads the lower half. */
+typedef struct {
+    void (*multiply)(const char *, const char *, const long *, const long *, const long *, const float *, const float *,
+                     const long *, const float *, const long *, const float *, float *, const long *);
+    float (*dot)(const long *, const float *, const long *, const float *, const long *);
+} Blas;
+static const float zero = 0.0f, one = 1.0f;
+
+/* A dense layer for a shard of images: its weights (outputs, inputs), what it gives (images, outputs), the gradients of
+ * both; and the ReLU and the dropout after it, where it has them. What is not kept is written over for each block. */
+typedef struct {
+    long inputs, outputs;
+    const float *weights, *bias;
+    float *output, *gradient, *of_weights, *of_bias;
+    const int16_t *lanes;
+    float scale;
+    int least, rectifies, kept;
+} Layer;
+
+/* Images that are taken through all layers at once, in a core's cache; no fewer than half of them, for BLAS has another
+ * order for few rows. */
+#define BLOCK 128
+static inline long block_after(long begin, long images)
+{
+    const long blocks = (images + BLOCK - 1) / BLOCK, block = (images + blocks - 1) / blocks;
+    return images - begin < block ? images - begin : block;
+}
+
+static void pass_on(const Blas *blas, const Layer *layers, long first, long end, const float *x, long begin,
+                    long images)
+{
+    for (const Layer *layer = layers + first; layer < layers + end; layer++) {
+        const float *given = layer > layers ? layer[-1].output : x;
+        float *made = layer->output + (layer->kept ? begin * layer->outputs : 0);
+        for (long image = 0; image < images; image++)
+            memcpy(made + image * layer->outputs, layer->bias, layer->outputs * sizeof *made);
+        blas->multiply("T", "N", &layer->outputs, &images, &layer->inputs, &one, layer->weights, &layer->inputs,
+                       given + begin * layer->inputs, &layer->inputs, &one, made, &layer->outputs);
+        if (layer->rectifies)
+            rectify_drop(made, layer->lanes ? layer->lanes + begin * layer->outputs : layer->lanes,
+                         images * layer->outputs, layer->least, layer->scale, made);
+    }
+}
+
+/* How images are scored by their mean square error, times `factor`, after a ReLU where `rectifies`. What is found: how
+ * many values of each image differ once both are rounded, all differences, the gradient before the ReLU, times `slope`,
+ * if there is a place for it; and `share` of that loss, the loss itself, the accuracy and 1. */
+typedef struct {
+    const float *wanted;
+    float *wrong, *difference, *gradient, *found;
+    long size;
+    float factor, share, slope;
+    int rectifies;
+} Score;
+
+static void compare(const Score *score, const float *made, long begin, long images)
+{
+    const float floor = score->rectifies ? 0.0f : -INFINITY, stopped = score->rectifies ? 0.0f : NAN;
+    const float slope = score->slope;
+    const long size = score->size;
+    for (long image = begin; image < begin + images; image++, made += size) {
+        const float *wanted = score->wanted + image * size;
+        float *difference = score->difference + image * size, *gradient = score->gradient + image * size;
+        int32_t wrong = 0;
+        for (long value = 0; value < size; value++) {
+            const float kept = made[value] < floor ? floor : made[value];
+            wrong += (kept > 0.5f) != (wanted[value] > 0.5f);
+            difference[value] = kept - wanted[value];
+        }
+        score->wrong[image] = (float)wrong;
+        if (score->gradient)
+            for (long value = 0; value < size; value++)
+                gradient[value] = made[value] <= stopped ? 0.0f : difference[value] * slope;
+    }
+}
+
+static void conclude(const Blas *blas, const Score *score, long images)
+{
+    const long count = images * score->size, next = 1;
+    float total = 0.0f;
+    for (long image = 0; image < images; image++)
+        total += score->wrong[image];
+    const float loss = blas->dot(&count, score->difference, &next, score->difference, &next) / (float)count;
+    score->found[1] = loss * score->factor;
+    score->found[0] = score->found[1] * score->share;
+    score->found[2] = 1.0f - total / (float)count;
+    score->found[3] = 1.0f;
+}
+
+void dense_score(const Blas *blas, const Score *score, const float *made, long images)
+{
+    compare(score, made, 0, images);
+    conclude(blas, score, images);
+}
+
+/* Layers from `first` until `end`, the first of all of which takes x (images, inputs); and the score of what the last
+ * one gives, if it is wanted. */
+void dense_forward(const Blas *blas, const Layer *layers, long first, long end, const float *x, long images,
+                   const Score *score)
+{
+    const Layer *last = layers + end - 1;
+    for (long begin = 0, block; begin < images; begin += block) {
+        block = block_after(begin, images);
+        pass_on(blas, layers, first, end, x, begin, block);
+        if (score)
+            compare(score, last->output + (last->kept ? begin * last->outputs : 0), begin, block);
+    }
+    if (score)
+        conclude(blas, score, images);
+}
+
+#define STEP 16
+#define LEVELS 4
+#define COLUMNS 32
+
+/* Sums of up to COLUMNS columns: of sixteen rows, of sixteen such sums, and so on. */
+static void add_up(const float *x, long rows, long apart, long columns, float *sums)
+{
+    float found[LEVELS][COLUMNS] = {{0.0f}};
+    for (long row = 0; row < rows;) {
+        for (long at = 0; at < columns; at++)
+            found[0][at] += x[row * apart + at];
+        long whole = ++row;
+        for (int level = 1; level < LEVELS && whole % STEP == 0; level++, whole /= STEP)
+            for (long at = 0; at < columns; at++)
+                found[level][at] += found[level - 1][at], found[level - 1][at] = 0.0f;
+    }
+    for (int level = 1; level < LEVELS; level++)
+        for (long at = 0; at < columns; at++)
+            found[0][at] += found[level][at];
+    for (long at = 0; at < columns; at++)
+        sums[at] = found[0][at];
+}
+
+#define APART 4
+
+/* The same of every fourth row by itself, and then of these sums. */
+static void add_up_apart(const float *x, long rows, long apart, long columns, float *sums)
+{
+    float found[APART][COLUMNS];
+    for (long part = 0; part < APART; part++)
+        add_up(x + part * apart, rows / APART, APART * apart, columns, found[part]);
+    for (long row = rows / APART * APART; row < rows; row++)
+        for (long at = 0; at < columns; at++)
+            found[0][at] += x[row * apart + at];
+    for (long at = 0; at < columns; at++)
+        sums[at] = found[0][at] + found[1][at] + found[2][at] + found[3][at];
+}
+
+#define VECTOR 8
+
+/* The sum of each column, as PyTorch adds up rows on any x86-64: four vectors of columns are added up at once, or four
+ * columns where there is not one vector, and those that are left apart; a single column as one of vectors. */
+static void sum_columns(const float *x, long rows, long columns, float *sums)
+{
+    const long together = columns < VECTOR ? 4 : 4 * VECTOR;
+    if (columns == 1 && rows >= VECTOR) {
+        float found[VECTOR];
+        add_up_apart(x, rows / VECTOR, VECTOR, VECTOR, found);
+        sums[0] = 0.0f;
+        for (long row = rows / VECTOR * VECTOR; row < rows; row++)
+            sums[0] += x[row];
+        for (int at = 0; at < VECTOR; at++)
+            sums[0] += found[at];
+        return;
+    }
+    for (long at = 0, left; (left = columns - at) > 0; at += together)
+        if (left >= together)
+            add_up(x + at, rows, columns, together, sums + at);
+        else
+            add_up_apart(x + at, rows, columns, left, sums + at);
+}
+
+/* Their gradients, from before `end` back to `first`, from that of what the last one gives; and that of what goes into
+ * the first, if a layer is before it. */
+void dense_backward(const Blas *blas, const Layer *layers, long first, long end, const float *x, long images)
+{
+    for (const Layer *layer = layers + end - 1; layer >= layers + first; layer--) {
+        if (layer->rectifies)
+            rectify_drop_gradient(layer->gradient, layer->output, images * layer->outputs, layer->scale,
+                                  layer->gradient);
+        blas->multiply("N", "T", &layer->inputs, &layer->outputs, &images, &one, layer > layers ? layer[-1].output : x,
+                       &layer->inputs, layer->gradient, &layer->outputs, &zero, layer->of_weights, &layer->inputs);
+        sum_columns(layer->gradient, images, layer->outputs, layer->of_bias);
+        if (layer > layers)
+            blas->multiply("N", "N", &layer->inputs, &images, &layer->outputs, &one, layer->weights, &layer->inputs,
+                           layer->gradient, &layer->outputs, &zero, layer[-1].gradient, &layer->inputs);
     }
 }
 

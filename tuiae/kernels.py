@@ -56,6 +56,9 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "rectify_drop_gradient": (Memory, Memory, c_long, c_float, Memory),
     "rectify_drop_pool": (Memory, Memory, *(c_long,) * 4, c_int, c_float, Memory, Memory),
     "rectify_drop_pool_gradient": (Memory, Memory, *(c_long,) * 4, c_float, Memory),
+    "dense_forward": (c_void_p, c_void_p, c_long, c_long, Memory, c_long, c_void_p),
+    "dense_score": (c_void_p, c_void_p, Memory, c_long),
+    "dense_backward": (c_void_p, c_void_p, c_long, c_long, Memory, c_long),
     "draw": (Memory, Memory, c_long),
     "fold": (Memory, Memory, *(c_long,) * 10, Memory),
 }
@@ -123,6 +126,45 @@ def kernels_for(*tensors: Tensor) -> Any:
         tensor.dim() == 4 and tensor.is_contiguous(memory_format=last) for tensor in tensors
     ):
         return library()
+    return None
+
+
+class Blas(ctypes.Structure):
+    """By which PyTorch computes products and dot products of float32 on a CPU."""
+
+    _fields_ = (("multiply", c_void_p), ("dot", c_void_p))
+
+
+class DenseLayer(ctypes.Structure):
+    """`Layer` of `kernels.c`."""
+
+    _fields_ = (
+        ("inputs", c_long),
+        ("outputs", c_long),
+        *((name, c_void_p) for name in ("weights", "bias", "output", "gradient", "of_weights", "of_bias", "lanes")),
+        ("scale", c_float),
+        *((name, c_int) for name in ("least", "rectifies", "kept")),
+    )
+
+
+class DenseScore(ctypes.Structure):
+    """`Score` of `kernels.c`."""
+
+    _fields_ = (
+        *((name, c_void_p) for name in ("wanted", "wrong", "difference", "gradient", "found")),
+        ("size", c_long),
+        *((name, c_float) for name in ("factor", "share", "slope")),
+        ("rectifies", c_int),
+    )
+
+
+@cache
+def blas() -> Blas | None:
+    """PyTorch's own, if it is to be found."""
+    for file in (Path(torch.__file__).parent / "lib").glob("libtorch_cpu.*"):
+        with suppress(OSError, AttributeError):
+            torch_cpu = ctypes.CDLL(str(file))
+            return Blas(*(ctypes.cast(routine, c_void_p) for routine in (torch_cpu.sgemm_, torch_cpu.sdot_)))
     return None
 
 

@@ -109,7 +109,7 @@ class Dropout(nn.Module):
             raise ValueError(f"dropout probability {p}: 0 <= p < 1")
         self.p = p
         # At least one level is kept, or a p next to 1 would divide by zero.
-        self._dropped = min(round(p * _LEVELS), _LEVELS - 1)
+        self.dropped = min(round(p * _LEVELS), _LEVELS - 1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Any shape, any floating type, and the memory format of x kept."""
@@ -118,16 +118,16 @@ class Dropout(nn.Module):
         if x.device.type != "cpu":
             return F.dropout(x, self.p)
         if kernels_for(x):
-            kept: Tensor = _Drop.apply(x, self._dropped)
+            kept: Tensor = _Drop.apply(x, self.dropped)
             return kept
         # The scale is a number and not part of the mask: a bfloat16 mask would round it and shift the expectation.
-        return x.mul(_scale(self._dropped)).mul_(_keep_mask(x, self._dropped))
+        return x.mul(scale_of(self.dropped)).mul_(_keep_mask(x, self.dropped))
 
 
 class _Drop(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, dropped: int) -> Tensor:
-        ctx.lanes, ctx.dropped, ctx.lies = _draw(x.numel()), dropped, x.stride()
+        ctx.lanes, ctx.dropped, ctx.lies = draw_lanes(x.numel()), dropped, x.stride()
         return _drop(x, ctx.lanes, dropped)
 
     @staticmethod
@@ -142,7 +142,7 @@ class _Drop(torch.autograd.Function):
 
 def _drop(x: Tensor, lanes: Tensor, dropped: int) -> Tensor:
     kept = torch.empty_like(x)
-    library().drop(x, lanes, x.numel(), _least(dropped), _scale(dropped), kept)
+    library().drop(x, lanes, x.numel(), least_lane(dropped), scale_of(dropped), kept)
     return kept
 
 
@@ -156,7 +156,7 @@ class RectifiedDropout(Dropout):
 
     def forward(self, x: Tensor) -> Tensor:
         if self.training and x.device.type == "cpu" and (self.p or kernels_for(x)):
-            output: Tensor = _RectifyAndDrop.apply(x, self._dropped)
+            output: Tensor = _RectifyAndDrop.apply(x, self.dropped)
             return output
         return super().forward(F.relu(x, inplace=torch.is_inference_mode_enabled()))
 
@@ -164,17 +164,19 @@ class RectifiedDropout(Dropout):
         """The largest of each 2x2 values of what it gives (N, C, H, W), in one pass; None where no kernel does that."""
         if not kernels_for(x) or not x.is_contiguous(memory_format=torch.channels_last):
             return None
-        output: Tensor = _RectifyDropAndPool.apply(x, self._dropped if self.training else 0)
+        output: Tensor = _RectifyDropAndPool.apply(x, self.dropped if self.training else 0)
         return output
 
 
 class _RectifyAndDrop(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, dropped: int) -> Tensor:
-        ctx.scale = scale = _scale(dropped)
+        ctx.scale = scale = scale_of(dropped)
         if kernels := kernels_for(x):
             output = torch.empty_like(x) if x.is_leaf else x
-            kernels.rectify_drop(x, _draw(x.numel()) if dropped else None, x.numel(), _least(dropped), scale, output)
+            kernels.rectify_drop(
+                x, draw_lanes(x.numel()) if dropped else None, x.numel(), least_lane(dropped), scale, output
+            )
             if output is x:
                 ctx.mark_dirty(x)
         else:
@@ -199,10 +201,10 @@ class _RectifyDropAndPool(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, dropped: int) -> Tensor:
         images, channels, height, width = x.shape
         pooled = torch.empty((images, channels, height // 2, width // 2), memory_format=torch.channels_last)
-        ctx.shape, ctx.scale, ctx.places = x.shape, _scale(dropped), torch.empty(pooled.shape, dtype=torch.uint8)
-        lanes = _draw(x.numel()) if dropped else None
+        ctx.shape, ctx.scale, ctx.places = x.shape, scale_of(dropped), torch.empty(pooled.shape, dtype=torch.uint8)
+        lanes = draw_lanes(x.numel()) if dropped else None
         library().rectify_drop_pool(
-            x, lanes, images, height, width, channels, _least(dropped), ctx.scale, pooled, ctx.places
+            x, lanes, images, height, width, channels, least_lane(dropped), ctx.scale, pooled, ctx.places
         )
         return pooled
 
@@ -237,16 +239,16 @@ def set_dropout(model: nn.Module, p: float) -> None:
             layer.set_probability(p)
 
 
-def _scale(dropped: int) -> float:
+def scale_of(dropped: int) -> float:
     return _LEVELS / (_LEVELS - dropped)
 
 
-def _least(dropped: int) -> int:
+def least_lane(dropped: int) -> int:
     """The lowest lane that is kept."""
     return dropped - _LEVELS // 2
 
 
-def _draw(count: int) -> Tensor:
+def draw_lanes(count: int) -> Tensor:
     """So many lanes: integers of 16 bits, evenly spread."""
     draws = torch.empty((count + _LANES - 1) // _LANES, dtype=torch.int64)
     generator = drawn_from() or torch.default_generator
@@ -294,5 +296,5 @@ def _keep_mask(x: Tensor, dropped: int) -> Tensor:
     mask = torch.empty_like(x)
     # empty_like is dense whatever x is, so its memory can be filled in order and channels_last costs nothing. Writing
     # the comparison straight into x's type is faster than a boolean mask, forward and backward.
-    torch.ge(_draw(x.numel()), _least(dropped), out=mask.as_strided((x.numel(),), (1,)))
+    torch.ge(draw_lanes(x.numel()), least_lane(dropped), out=mask.as_strided((x.numel(),), (1,)))
     return mask

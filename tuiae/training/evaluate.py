@@ -104,7 +104,7 @@ def evaluate(
     confusion = torch.zeros(classes, classes, dtype=torch.int64, device=device) if config.is_classifier else None
     count = min(limit or len(split), len(split))
     noise = noise or config.noise
-    sequence = Draws(config, noise, device)
+    sequence, body = Draws(config, noise, device), parts.body
     size = evaluation_batch(parts, drawn=noise.kind != "none" or config.model.is_variational)
     spans = [(start, min(start + size, count)) for start in range(0, count, size)]
 
@@ -112,8 +112,11 @@ def evaluate(
     def compute(start: int, stop: int) -> tuple[Batch, Score]:
         clean, labels = split.span(start, stop)
         draws = Draws(config, noise, device, start) if parts.sharded else sequence
+        shown = corrupt(clean, noise, draws.noise)
+        if body is not None and body.takes(len(clean)):
+            output, score = body.measure(clean, shown)
+            return Batch(start, clean, labels, shown, output), score
         with autocast(config.training.precision, device), drawing_from(draws.codes):
-            shown = corrupt(clean, noise, draws.noise)
             output = parts.model(shown)
         return Batch(start, clean, labels, shown, output), objective(output, clean, labels)
 

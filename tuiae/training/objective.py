@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -35,6 +36,15 @@ class Score:
         """The sums over the batch, and its size: (len(names) + 1,), for `Totals.add`."""
         first = self.values[0].detach()
         return torch.stack((*(value.detach() for value in self.values), torch.ones_like(first))) * images
+
+
+class BatchScore(NamedTuple):
+    """What a step found of its batch, on the device."""
+
+    loss: Tensor
+    """Mean over the batch, what is minimised."""
+    sums: Tensor
+    """Of the objective's values over the batch, and its size; see `Score.weighted`."""
 
 
 class Objective:

@@ -302,7 +302,7 @@ class _Rehearsal:
 
         with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
             # The whole batch in this thread, where the hooks are: with enough cores all shards are there at once.
-            self._trainer.training_step.gradient.compute_shard(self._first, len(self._first), 0)
+            self._trainer.training_step.gradient.compute_by_layers(self._first, len(self._first), 0)
         self._step(self._first)
         self._trainer.training_step.check_finite()
         loss = self._trainer.state.totals.read()["loss"]
@@ -393,6 +393,7 @@ FORWARD, STEP, KERNEL = "tuiae::forward", "tuiae::step", "kernel::"
 _RANDOM = ("draw", "random_", "bernoulli", "uniform", "rand", "normal_", "dropout")
 _OPTIMIZER = ("_fused_", "_foreach_")
 _BACKWARD = "autograd::engine::evaluate_function"
+_DENSE = {"dense_forward": "forward", "dense_score": "loss", "dense_backward": "backward"}
 
 
 def share_out(step: Any) -> dict[str, float]:
@@ -412,7 +413,10 @@ def share_out(step: Any) -> dict[str, float]:
         if event.name == FORWARD:
             book(event, "forward")
             stage = "loss"
-        elif event.name.startswith(_BACKWARD):
+        elif part := _DENSE.get(event.name.removeprefix(KERNEL)):
+            book(event, part)
+            stage = "data" if part == "backward" else part  # PyTorch's activations come between them
+        elif event.name.startswith(_BACKWARD) or event.name.endswith("_backward"):
             book(event, "backward")
             stage = "data"
         else:

@@ -31,6 +31,7 @@ from tuiae.runs.query import find_run
 from tuiae.runs.reader import read_images
 from tuiae.source import with_code
 from tuiae.training.checkpoint import load_weights, spoilt
+from tuiae.training.dense import DenseBody, dense_body
 from tuiae.training.device import Claim, Tell, describe_device, resolve_device
 from tuiae.training.ranks import ALONE, Ranks
 
@@ -196,6 +197,11 @@ class Parts:
     def layers(self) -> tuple[nn.Module, ...]:
         """The network, and every module in it."""
         return tuple(self.model.modules())
+
+    @cached_property
+    def body(self) -> DenseBody | None:
+        """What computes a network in shards in place of its layers, where something can."""
+        return dense_body(self.config, self.model, self.train.image_shape) if self.sharded else None
 
     @property
     def place(self) -> str:

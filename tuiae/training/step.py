@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple
 
 import torch
 from torch import Generator, Tensor
@@ -16,22 +15,13 @@ from tuiae.kernels import library
 from tuiae.models.activations import drawing_from
 from tuiae.runs.diagnosis import DIVERGED
 from tuiae.training.checkpoint import TrainState
-from tuiae.training.objective import Objective, Totals
+from tuiae.training.objective import BatchScore, Objective, Totals
 from tuiae.training.optimizer import set_rate
 from tuiae.training.setup import Parts, autocast
 
 STEP_NOISE = 0x5EED  # keeps the corruption of training steps apart from everything else that is seeded
 STEP_AUGMENTATION = 0xA06
 STEP_DRAWS = 0xD0E  # dropout, and the drawn codes of a variational autoencoder
-
-
-class BatchScore(NamedTuple):
-    """What a step found of its batch, on the device."""
-
-    loss: Tensor
-    """Mean over the batch, what is minimised."""
-    sums: Tensor
-    """Of the objective's values over the batch, and its size; see `Score.weighted`."""
 
 
 class BatchGradient:
@@ -112,8 +102,9 @@ class BatchGradient:
         if self._ranks.size > 1:
             gradients, score = self._add_up(gradients, score)
         for weights, gradient in zip(self.weights, gradients, strict=True):
-            alike = _lies_alike(gradient, weights)
-            weights.grad = gradient if alike else torch.empty_like(weights).copy_(gradient)
+            if weights.grad is not gradient:
+                alike = _lies_alike(gradient, weights)
+                weights.grad = gradient if alike else torch.empty_like(weights).copy_(gradient)
         return score
 
     def _nothing(self) -> tuple[tuple[Tensor, ...], BatchScore]:
@@ -131,22 +122,36 @@ class BatchGradient:
         return tuple(summed), BatchScore(loss, sums)
 
     def compute_shard(self, index: Tensor, images: int, shard: int) -> tuple[tuple[Tensor, ...], BatchScore]:
-        """The gradients and the score of one shard of a batch of so many `images`."""
-        config, device = self._parts.config, self._parts.device
-        training = config.training
-        clean, labels = self._parts.train.take(index)
-        if training.flip or training.shift:
-            # Before it is corrupted: a reconstruction is compared with what was moved or mirrored.
-            clean = augment(clean, training.flip, training.shift, self._generators[STEP_AUGMENTATION, shard])
-        noise, draws = (self._generators.get((purpose, shard)) for purpose in (STEP_NOISE, STEP_DRAWS))
-        with drawing_from(draws), autocast(training.precision, device):
-            output = self._parts.model(corrupt(clean, config.noise, noise))
-            score = self._objective(output, clean, labels)
+        """The gradients and the score of one shard of a batch of so many `images`. Those of the next step may be
+        written in the same place."""
+        body = self._parts.body
+        if body is None or not body.takes(index.numel()):
+            return self.compute_by_layers(index, images, shard)
+        clean, shown, _ = self._take(index, shard)
+        with drawing_from(self._generators.get((STEP_DRAWS, shard))):
+            return body.differentiate(shard, clean, shown, images)
+
+    def compute_by_layers(self, index: Tensor, images: int, shard: int) -> tuple[tuple[Tensor, ...], BatchScore]:
+        """The same by the network's own layers."""
+        clean, shown, labels = self._take(index, shard)
+        draws = drawing_from(self._generators.get((STEP_DRAWS, shard)))
+        with draws, autocast(self._parts.config.training.precision, self._parts.device):
+            score = self._objective(self._parts.model(shown), clean, labels)
         count = index.numel()
         loss = score.loss * (count / images) if count < images else score.loss
         # Zeros for weights that had no part in it, as a custom network may have some.
         gradients = torch.autograd.grad(loss, self.weights, materialize_grads=True)
         return gradients, BatchScore(loss.detach(), score.weighted(count))
+
+    def _take(self, index: Tensor, shard: int) -> tuple[Tensor, Tensor, Tensor]:
+        """The images at an index, what the network is shown of them, and their labels."""
+        config = self._parts.config
+        clean, labels = self._parts.train.take(index)
+        if config.training.flip or config.training.shift:
+            # Before it is corrupted: a reconstruction is compared with what was moved or mirrored.
+            generator = self._generators[STEP_AUGMENTATION, shard]
+            clean = augment(clean, config.training.flip, config.training.shift, generator)
+        return clean, corrupt(clean, config.noise, self._generators.get((STEP_NOISE, shard))), labels
 
 
 def _lies_alike(gradient: Tensor, weights: Tensor) -> bool:

@@ -1,0 +1,207 @@
+"""A dense autoencoder on a CPU computed in a few calls of the kernels in C, with the bits of its layers.
+
+PyTorch takes sixty operations for a step, and Python's lock after each: two threads that compute shards wait for each
+other a fifth of the time. Here a shard's products, and what stands between them, are computed without it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from ctypes import Array, addressof
+from dataclasses import dataclass, replace
+from functools import cache
+from itertools import pairwise
+from typing import NamedTuple
+
+import torch
+from torch import Generator, Tensor, nn
+
+from tuiae.config import RunConfig
+from tuiae.kernels import Blas, DenseLayer, DenseScore, blas, library
+from tuiae.models.activations import Dropout, RectifiedDropout, draw_lanes, drawing_from, least_lane, scale_of
+from tuiae.models.geometry import ImageShape
+from tuiae.models.layers import ModelOutput, onednn_is_quicker
+from tuiae.models.networks import Autoencoder, Network
+from tuiae.training.objective import BatchScore, Objective, Score
+
+FEWEST, MOST = 2, 1 << 19
+"""Images of a shard: PyTorch multiplies a single one as a vector, and adds up more rows in other groups."""
+
+
+@dataclass(frozen=True)
+class _Stage:
+    """A layer with weights and what comes after it, in C or by two operations of PyTorch."""
+
+    linear: nn.Linear
+    rectifies: bool = False
+    dropped: int = 0
+    activate: Callable[[Tensor], Tensor] | None = None
+    """In its place."""
+    slope: Callable[[Tensor, Tensor], Tensor] | None = None
+    """(gradient, output) -> gradient."""
+
+
+_BY_PYTORCH = {
+    nn.Sigmoid: (torch.sigmoid_, torch.ops.aten.sigmoid_backward.default),
+    nn.Tanh: (torch.tanh_, torch.ops.aten.tanh_backward.default),
+}
+
+
+def _stages(layers: Iterable[nn.Module]) -> list[_Stage] | None:
+    """None where there is a layer that the kernels do not know."""
+    stages: list[_Stage] = []
+    for layer in layers:
+        found = next((known for kind, known in _BY_PYTORCH.items() if isinstance(layer, kind)), None)
+        if isinstance(layer, nn.Linear) and layer.bias is not None:
+            stages.append(_Stage(layer))
+        elif isinstance(layer, RectifiedDropout):
+            stages[-1] = replace(stages[-1], rectifies=True, dropped=layer.dropped)
+        elif isinstance(layer, nn.ReLU):
+            stages[-1] = replace(stages[-1], rectifies=True)
+        elif found is not None:
+            stages[-1] = replace(stages[-1], activate=found[0], slope=found[1])
+        elif not isinstance(layer, (nn.Flatten, nn.Unflatten, nn.Identity)) and not (
+            isinstance(layer, Dropout) and not layer.p
+        ):
+            return None
+    return stages
+
+
+def dense_body(config: RunConfig, network: Network, shape: ImageShape) -> DenseBody | None:
+    """What computes shards of a run on images of a shape (C, H, W) in place of its network's layers. None where nothing
+    can, or not with the same bits: on another machine or in another version PyTorch may multiply by other means."""
+    found, training = blas(), config.training
+    if library() is None or found is None or onednn_is_quicker() or type(network) is not Autoencoder:
+        return None
+    if training.precision != "float32" or training.loss not in ("mse", "sse") or shape[0] > 1:
+        return None
+    encoder, decoder = _stages(network.encoder), _stages(network.decoder)
+    if encoder is None or decoder is None:
+        return None
+    body = DenseBody(encoder, decoder, training.loss == "sse", found)
+    return body if _agrees(body, config, network, shape) else None
+
+
+def _agrees(body: DenseBody, config: RunConfig, network: Network, shape: ImageShape) -> bool:
+    """Whether it gives the bits of the layers for a shard as the run has them."""
+    count = max(FEWEST, config.training.batch_size // max(1, config.shards))
+    modes = {layer: layer.training for layer in network.modules()}
+    network.train()
+    with torch.inference_mode(False), torch.enable_grad():
+        images = torch.rand(count, *shape, generator=Generator().manual_seed(0))
+        with drawing_from(Generator().manual_seed(1)):
+            ours, score = body.differentiate(0, images, images, 2 * count)
+        with drawing_from(Generator().manual_seed(1)):
+            layers = Objective(config, network, training=True)(network(images), images, torch.empty(0))
+        theirs = torch.autograd.grad(layers.loss / 2, list(network.parameters()))
+    for layer, mode in modes.items():
+        layer.training = mode
+    return all(map(torch.equal, (*ours, score.sums), (*theirs, layers.weighted(count))))
+
+
+class _Buffers(NamedTuple):
+    """What the kernels read and write of up to so many images."""
+
+    room: int
+    layers: Array[DenseLayer]
+    score: DenseScore
+    outputs: list[Tensor]
+    """(N, outputs) of each layer."""
+    difference: Tensor
+    gradients: list[Tensor]
+    """Those of the outputs; none where nothing is learned."""
+    of_weights: tuple[Tensor, ...]
+    """Of weights and biases in turn, as an optimizer has them."""
+
+
+class DenseBody:
+    """Forward and backward of a shard, and an evaluation."""
+
+    def __init__(self, encoder: list[_Stage], decoder: list[_Stage], sums: bool, blas: Blas) -> None:
+        """Of stages whose loss `sums` up the square errors of an image, or is their mean."""
+        self._stages, self._code = [*encoder, *decoder], len(encoder) - 1
+        self._sums, self._blas = sums, addressof(blas)
+        self._buffers: dict[int, _Buffers] = {}
+        count = len(self._stages)
+        stops = {count, *(place for place, stage in enumerate(self._stages, 1) if stage.activate)}
+        self._spans = [*pairwise((0, *sorted(stops)))]
+
+    def takes(self, count: int) -> bool:
+        """Whether it computes so many images at once."""
+        return FEWEST <= count < MOST
+
+    def differentiate(
+        self, shard: int, clean: Tensor, shown: Tensor, images: int
+    ) -> tuple[tuple[Tensor, ...], BatchScore]:
+        """The gradients and the score of a shard's clean images (N, 1, H, W) and what the network is shown of them, in
+        a batch of so many `images`. The next call for this shard writes the gradients anew."""
+        count = len(clean)
+        buffers = self._buffers.get(shard)
+        if buffers is None or buffers.room < count:
+            buffers = self._buffers[shard] = self._buffers_for(count, learns=True)
+        lanes = []  # held until they have been read
+        for stage, layer in zip(self._stages, buffers.layers, strict=True):
+            if stage.dropped:
+                lanes.append(draw_lanes(count * layer.outputs))
+                layer.lanes = lanes[-1].data_ptr()
+        score, _ = self._pass_on(buffers, clean, shown, images)
+        for first, end in reversed(self._spans):
+            if slope := self._stages[end - 1].slope:
+                gradient = buffers.gradients[end - 1][:count]
+                gradient.copy_(slope(gradient, buffers.outputs[end - 1][:count]))
+            library().dense_backward(self._blas, buffers.layers, first, end, shown, count)
+        return buffers.of_weights, BatchScore(score[0], score[1:] * count)
+
+    def measure(self, clean: Tensor, shown: Tensor) -> tuple[ModelOutput, Score]:
+        """What the network makes of images (N, 1, H, W) with dropout off, and its score."""
+        buffers = self._buffers_for(len(clean), learns=False)
+        score, wrong = self._pass_on(buffers, clean, shown, len(clean))
+        output = ModelOutput(buffers.outputs[self._code], buffers.outputs[-1].view(clean.shape))
+        return output, Score(score[1], (score[1], score[2]), wrong)
+
+    def _pass_on(self, buffers: _Buffers, clean: Tensor, shown: Tensor, images: int) -> tuple[Tensor, Tensor]:
+        """(4,) as the kernels score what the network makes, and the wrong pixels of each image."""
+        count, kernels, score = len(clean), library(), buffers.score
+        found, wrong = torch.empty(4), torch.empty(count)
+        score.wanted, score.found, score.wrong = clean.data_ptr(), found.data_ptr(), wrong.data_ptr()
+        score.factor, score.share, score.slope = self._numbers(count, score.size, images)
+        for first, end in self._spans:
+            activate = self._stages[end - 1].activate
+            scored = end == len(self._stages) and activate is None
+            kernels.dense_forward(
+                self._blas, buffers.layers, first, end, shown, count, addressof(score) if scored else None
+            )
+            if activate is not None:
+                activate(buffers.outputs[end - 1][:count])
+        if not scored:
+            kernels.dense_score(self._blas, addressof(score), buffers.outputs[-1], count)
+        return found, wrong
+
+    @cache  # noqa: B019 - lives as long as the run does
+    def _numbers(self, count: int, size: int, images: int) -> tuple[float, ...]:
+        """`factor`, `share` and `slope` of a score, rounded as PyTorch does, one after the other."""
+        factor, share, mean = torch.tensor([size if self._sums else 1, count / images, 2 / (count * size)])
+        return factor.item(), share.item(), (share * factor * mean).item()
+
+    def _buffers_for(self, count: int, learns: bool) -> _Buffers:
+        linears = [stage.linear for stage in self._stages]
+        layers, score = (DenseLayer * len(linears))(), DenseScore(size=linears[-1].out_features)
+        outputs = [torch.empty(count, linear.out_features) for linear in linears]
+        difference = torch.empty_like(outputs[-1])
+        score.difference = difference.data_ptr()
+        for place, (stage, layer) in enumerate(zip(self._stages, layers, strict=True)):
+            layer.inputs, layer.outputs = stage.linear.in_features, stage.linear.out_features
+            layer.weights, layer.bias = stage.linear.weight.data_ptr(), stage.linear.bias.data_ptr()
+            layer.output, layer.rectifies, layer.kept = outputs[place].data_ptr(), stage.rectifies, True
+            layer.least, layer.scale = least_lane(stage.dropped), scale_of(stage.dropped)
+        if not learns:
+            return _Buffers(count, layers, score, outputs, difference, [], ())
+        gradients = list(map(torch.empty_like, outputs))
+        of_weights = tuple(torch.empty_like(weights) for linear in linears for weights in linear.parameters())
+        for place, layer in enumerate(layers):
+            layer.gradient = gradients[place].data_ptr()
+            layer.of_weights, layer.of_bias = (made.data_ptr() for made in of_weights[2 * place : 2 * place + 2])
+        score.gradient = gradients[-1].data_ptr()
+        # Nobody looks at what a step has made but its score, with which the last ReLU goes.
+        score.rectifies, layer.rectifies, layer.kept = layer.rectifies, False, self._stages[-1].activate is not None
+        return _Buffers(count, layers, score, outputs, difference, gradients, of_weights)
