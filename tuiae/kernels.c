@@ -1,4 +1,5 @@
-/* What a step on a CPU does between its products, each in one pass over memory, in float32.
+/* What a step on a CPU does between its products, each in one pass over memory, and dense networks as a whole; in
+ * float32.
  *
  * Every value is rounded as PyTorch's own operators round it one after the other, so that a training has the same bits
  * with these and without: no -ffast-math, and -ffp-contract=off.

@@ -1,4 +1,5 @@
-"""What a step on a CPU does between its products, in C, compiled once on whatever machine has a compiler.
+"""What a step on a CPU does between its products, and dense networks as a whole, in C, compiled once on whatever
+machine has a compiler.
 
 PyTorch carries out one operation after the other, and each reads and writes a whole batch. `kernels.c` does several in
 one pass, without Python's lock, and rounds every value as PyTorch does: a training has the same bits with and without.
