@@ -239,7 +239,7 @@ def test_a_dense_network_is_computed_at_once_with_the_same_bits(network: str) ->
     config = dense(DENSE[network])
     parts = set_up(config)
     parts.model.train()
-    if parts.body is None:
+    if parts.program is None:
         pytest.skip("this PyTorch multiplies by other means")
     gradient = BatchGradient(parts)
     for count in (2, 61, config.training.batch_size // 2):
@@ -270,13 +270,13 @@ def test_a_dense_training_has_the_same_bits_with_and_without(network: str, witho
     ids=str,
 )
 def test_layers_that_the_kernels_do_not_know_compute_themselves(settings: dict[str, Any]) -> None:
-    assert set_up(dense(settings)).body is None
+    assert set_up(dense(settings)).program is None
 
 
 def test_an_edit_of_dropout_reaches_what_computes_a_dense_network() -> None:
     parts = set_up(dense(DENSE["relu"]))
     parts.model.train()
-    if parts.body is None:
+    if parts.program is None:
         pytest.skip("this PyTorch multiplies by other means")
     activations.set_dropout(parts.model, 0.5)
     edited = replace(parts, config=dense(DENSE["relu"], **{"model.dropout": 0.5}))

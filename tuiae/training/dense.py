@@ -28,6 +28,10 @@ FEWEST, MOST = 2, 1 << 19
 """Images of a shard: PyTorch multiplies a single one as a vector, and adds up more rows in other groups."""
 
 
+ENOUGH = 500
+"""Images by which it is seen whether the kernels agree with the layers."""
+
+
 @dataclass(frozen=True)
 class _Stage:
     """A layer with weights and what comes after it, in C or by two operations of PyTorch."""
@@ -67,7 +71,7 @@ def _stages(layers: Iterable[nn.Module]) -> list[_Stage] | None:
     return stages
 
 
-def dense_body(config: RunConfig, network: Network, shape: ImageShape) -> DenseBody | None:
+def dense_program(config: RunConfig, network: Network, shape: ImageShape) -> DenseProgram | None:
     """What computes shards of a run on images of a shape (C, H, W) in place of its network's layers. None where nothing
     can, or not with the same bits: on another machine or in another version PyTorch may multiply by other means."""
     found, training = blas(), config.training
@@ -78,19 +82,19 @@ def dense_body(config: RunConfig, network: Network, shape: ImageShape) -> DenseB
     encoder, decoder = _stages(network.encoder), _stages(network.decoder)
     if encoder is None or decoder is None:
         return None
-    body = DenseBody(encoder, decoder, training.loss == "sse", found)
-    return body if _agrees(body, config, network, shape) else None
+    program = DenseProgram(encoder, decoder, training.loss == "sse", found)
+    return program if _agrees(program, config, network, shape) else None
 
 
-def _agrees(body: DenseBody, config: RunConfig, network: Network, shape: ImageShape) -> bool:
-    """Whether it gives the bits of the layers for a shard as the run has them."""
-    count = max(FEWEST, config.training.batch_size // max(1, config.shards))
+def _agrees(program: DenseProgram, config: RunConfig, network: Network, shape: ImageShape) -> bool:
+    """Whether it gives the bits of the layers for a shard as the run has them, or the beginning of a large one."""
+    count = min(max(FEWEST, config.training.batch_size // max(1, config.shards)), ENOUGH)
     modes = {layer: layer.training for layer in network.modules()}
     network.train()
     with torch.inference_mode(False), torch.enable_grad():
         images = torch.rand(count, *shape, generator=Generator().manual_seed(0))
         with drawing_from(Generator().manual_seed(1)):
-            ours, score = body.differentiate(0, images, images, 2 * count)
+            ours, score = program.differentiate(0, images, images, 2 * count)
         with drawing_from(Generator().manual_seed(1)):
             layers = Objective(config, network, training=True)(network(images), images, torch.empty(0))
         theirs = torch.autograd.grad(layers.loss / 2, list(network.parameters()))
@@ -114,8 +118,12 @@ class _Buffers(NamedTuple):
     """Of weights and biases in turn, as an optimizer has them."""
 
 
-class DenseBody:
-    """Forward and backward of a shard, and an evaluation."""
+class DenseProgram:
+    """Computes a network by the kernels: a shard forward and backward, or an evaluation.
+
+    Spans of layers are a call each. They end where PyTorch has to activate, as a sigmoid or a tanh of ours would be
+    rounded otherwise.
+    """
 
     def __init__(self, encoder: list[_Stage], decoder: list[_Stage], sums: bool, blas: Blas) -> None:
         """Of stages whose loss `sums` up the square errors of an image, or is their mean."""
@@ -162,6 +170,8 @@ class DenseBody:
     def _pass_on(self, buffers: _Buffers, clean: Tensor, shown: Tensor, images: int) -> tuple[Tensor, Tensor]:
         """(4,) as the kernels score what the network makes, and the wrong pixels of each image."""
         count, kernels, score = len(clean), library(), buffers.score
+        assert clean.is_contiguous()
+        assert shown.is_contiguous()
         found, wrong = torch.empty(4), torch.empty(count)
         score.wanted, score.found, score.wrong = clean.data_ptr(), found.data_ptr(), wrong.data_ptr()
         score.factor, score.share, score.slope = self._numbers(count, score.size, images)

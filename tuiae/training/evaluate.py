@@ -104,7 +104,7 @@ def evaluate(
     confusion = torch.zeros(classes, classes, dtype=torch.int64, device=device) if config.is_classifier else None
     count = min(limit or len(split), len(split))
     noise = noise or config.noise
-    sequence, body = Draws(config, noise, device), parts.body
+    sequence, program = Draws(config, noise, device), parts.program
     size = evaluation_batch(parts, drawn=noise.kind != "none" or config.model.is_variational)
     spans = [(start, min(start + size, count)) for start in range(0, count, size)]
 
@@ -113,8 +113,8 @@ def evaluate(
         clean, labels = split.span(start, stop)
         draws = Draws(config, noise, device, start) if parts.sharded else sequence
         shown = corrupt(clean, noise, draws.noise)
-        if body is not None and body.takes(len(clean)):
-            output, score = body.measure(clean, shown)
+        if program is not None and program.takes(len(clean)):
+            output, score = program.measure(clean, shown)
             return Batch(start, clean, labels, shown, output), score
         with autocast(config.training.precision, device), drawing_from(draws.codes):
             output = parts.model(shown)

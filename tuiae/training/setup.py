@@ -31,7 +31,7 @@ from tuiae.runs.query import find_run
 from tuiae.runs.reader import read_images
 from tuiae.source import with_code
 from tuiae.training.checkpoint import load_weights, spoilt
-from tuiae.training.dense import DenseBody, dense_body
+from tuiae.training.dense import DenseProgram, dense_program
 from tuiae.training.device import Claim, Tell, describe_device, resolve_device
 from tuiae.training.ranks import ALONE, Ranks
 
@@ -199,9 +199,9 @@ class Parts:
         return tuple(self.model.modules())
 
     @cached_property
-    def body(self) -> DenseBody | None:
+    def program(self) -> DenseProgram | None:
         """What computes a network in shards in place of its layers, where something can."""
-        return dense_body(self.config, self.model, self.train.image_shape) if self.sharded else None
+        return dense_program(self.config, self.model, self.train.image_shape) if self.sharded else None
 
     @property
     def place(self) -> str:

@@ -124,12 +124,12 @@ class BatchGradient:
     def compute_shard(self, index: Tensor, images: int, shard: int) -> tuple[tuple[Tensor, ...], BatchScore]:
         """The gradients and the score of one shard of a batch of so many `images`. Those of the next step may be
         written in the same place."""
-        body = self._parts.body
-        if body is None or not body.takes(index.numel()):
+        program = self._parts.program
+        if program is None or not program.takes(index.numel()):
             return self.compute_by_layers(index, images, shard)
         clean, shown, _ = self._take(index, shard)
         with drawing_from(self._generators.get((STEP_DRAWS, shard))):
-            return body.differentiate(shard, clean, shown, images)
+            return program.differentiate(shard, clean, shown, images)
 
     def compute_by_layers(self, index: Tensor, images: int, shard: int) -> tuple[tuple[Tensor, ...], BatchScore]:
         """The same by the network's own layers."""
