@@ -13,42 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tuiae import __version__
+from tuiae.cli import options
 from tuiae.cli.main import ScreenOptions, is_terminal, knows_unicode
-from tuiae.cli.options import (
-    AXES,
-    EXIT_CODES,
-    PLAIN_TEXT,
-    Address,
-    Ascii,
-    Between,
-    Colors,
-    Columns,
-    Detach,
-    Device,
-    Devices,
-    Filter,
-    Gpus,
-    Graphics,
-    Jobs,
-    NoiseKind,
-    NoiseLevels,
-    NoiseProbability,
-    On,
-    OptionalNumbers,
-    OtherImages,
-    Png,
-    Replay,
-    Run,
-    Runs,
-    Settings,
-    Tag,
-    Tags,
-    Theme,
-    ThisDevice,
-    Trust,
-    Weights,
-    prints,
-)
+from tuiae.cli.options import AXES, EXIT_CODES, PLAIN_TEXT, prints
 from tuiae.errors import ConfigError
 from tuiae.machine import AUTO
 
@@ -80,10 +47,10 @@ def find_live(text: str) -> RunPaths:
 def dashboard(
     context: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
-    ascii_only: Ascii = False,
-    colors: Colors = "auto",
-    theme: Theme = "",
-    graphics: Graphics = False,
+    ascii_only: options.Ascii = False,
+    colors: options.Colors = "auto",
+    theme: options.Theme = "",
+    graphics: options.Graphics = False,
 ) -> None:
     """A terminal laboratory for autoencoders. Without a command: the dashboard."""
     if version:
@@ -102,24 +69,24 @@ def dashboard(
 def run(
     output: Output,
     preset: Annotated[str, typer.Argument(metavar="PRESET|PATH", help="A name, or a TOML file.")] = "quickstart",
-    settings: Settings = None,
+    settings: options.Settings = None,
     dataset: Annotated[str | None, typer.Option(help="A name of `tuiae data list`, folder:PATH or file:PATH.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = None,
-    devices: Devices = None,
+    devices: options.Devices = None,
     epochs: Annotated[int | None, typer.Option(help="Number of epochs.")] = None,
     latent: Annotated[int | None, typer.Option(help="Width of the code.")] = None,
     noise: Annotated[str | None, typer.Option(metavar="KIND[:LEVEL]", help="Such as salt-pepper:0.3.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of weights, shuffles, dropout and noise.")] = None,
     name: Annotated[str | None, typer.Option(help="Name of the run; by default that of its preset.")] = None,
-    tags: Tags = None,
-    replay: Replay = None,
+    tags: options.Tags = None,
+    replay: options.Replay = None,
     dry: Annotated[bool, typer.Option("--dry-run", help="Only try a few steps and say what a run would cost.")] = False,
     go_on: Annotated[
         bool, typer.Option("--continue", help="Go on with the run that this same command began, if there is one.")
     ] = False,
-    other_images: OtherImages = False,
-    trust: Trust = False,
-    detach: Detach = False,
+    other_images: options.OtherImages = False,
+    trust: options.Trust = False,
+    detach: options.Detach = False,
 ) -> None:
     """Train a preset and follow the training. Ctrl-C saves and stops."""
     from tuiae.cli.train import overrides_of, run_preset
@@ -136,16 +103,16 @@ def run(
 @prints(*AXES)
 def fork(
     output: Output,
-    run: Run,
+    run: options.Run,
     start: Annotated[
         str, typer.Option("--from", metavar="last|best|STEP", help="The checkpoint to continue from.")
     ] = "last",
-    settings: Settings = None,
+    settings: options.Settings = None,
     epochs: Annotated[int | None, typer.Option(help="Number of epochs, those of its parent included.")] = None,
     name: Annotated[str | None, typer.Option(help="Its name; by default its parent's with what differs.")] = None,
-    other_images: OtherImages = False,
-    trust: Trust = False,
-    detach: Detach = False,
+    other_images: options.OtherImages = False,
+    trust: options.Trust = False,
+    detach: options.Detach = False,
 ) -> None:
     """Start a new run from a checkpoint, with other settings."""
     from tuiae.cli.train import overrides_of, start_fork
@@ -159,13 +126,13 @@ def fork(
 @prints(*AXES)
 def resume(
     output: Output,
-    run: Run,
+    run: options.Run,
     epochs: Annotated[int | None, typer.Option(min=1, help="Train up to this epoch instead.")] = None,
-    device: ThisDevice = None,
-    devices: Devices = None,
-    other_images: OtherImages = False,
-    trust: Trust = False,
-    detach: Detach = False,
+    device: options.ThisDevice = None,
+    devices: options.Devices = None,
+    other_images: options.OtherImages = False,
+    trust: options.Trust = False,
+    detach: options.Detach = False,
 ) -> None:
     """Continue a stopped run from its newest checkpoint, or let a paused one go on, and follow it to its end.
 
@@ -185,11 +152,11 @@ def resume(
 def attach(
     context: typer.Context,
     asked: Any,
-    run: Run = "last",
-    ascii_only: Ascii = False,
-    colors: Colors = "auto",
-    theme: Theme = "",
-    graphics: Graphics = False,
+    run: options.Run = "last",
+    ascii_only: options.Ascii = False,
+    colors: options.Colors = "auto",
+    theme: options.Theme = "",
+    graphics: options.Graphics = False,
 ) -> None:
     """Follow a run in the dashboard, or in plain lines. Lines are for --plain, and where there is no terminal."""
     before: ScreenOptions = context.obj
@@ -211,7 +178,7 @@ def attach(
 @prints()
 def pause(
     output: Output,
-    run: Run,
+    run: options.Run,
     step: Annotated[int | None, typer.Option(min=1, metavar="N", help="Take N steps first.")] = None,
 ) -> None:
     """Pause a run, and wait until it has paused. `tuiae resume` lets it go on."""
@@ -224,7 +191,7 @@ def pause(
 @prints()
 def stop(
     output: Output,
-    run: Run,
+    run: options.Run,
     kill: Annotated[
         bool, typer.Option("--kill", help="Kill its worker if it does not answer for 20 s; the exit code is 4 then.")
     ] = False,
@@ -239,7 +206,7 @@ def stop(
 @prints()
 def edit(
     output: Output,
-    run: Run,
+    run: options.Run,
     settings: Annotated[list[str], typer.Argument(metavar="KEY=VALUE...", help="Such as training.learning_rate=5e-4.")],
 ) -> None:
     """Change a run while it trains. Its learning rate, noise level, beta, dropout and epochs can be changed."""
@@ -256,8 +223,8 @@ def edit(
 def runs(
     output: Output,
     tag: Annotated[str | None, typer.Option(metavar="TAG", help="Only runs with this tag.")] = None,
-    words: Filter = None,
-    columns: Columns = None,
+    words: options.Filter = None,
+    columns: options.Columns = None,
 ) -> None:
     """List the runs, newest first. Of the runs of a sweep, each line says what varies among them."""
     from tuiae.cli.runs import list_runs
@@ -269,10 +236,8 @@ def runs(
 @prints(*AXES)
 def show(
     output: Output,
-    run: Run = "last",
-    csv: Annotated[
-        bool, typer.Option("--csv", help="Print the points of its curves: run,split,epoch,step,time,metric,value.")
-    ] = False,
+    run: options.Run = "last",
+    csv: options.Csv = False,
     network: Annotated[bool, typer.Option("--network", help="Print the layers of its network.")] = False,
     histograms: Annotated[bool, typer.Option("--histograms", help="Print how weights and codes are spread.")] = False,
 ) -> None:
@@ -291,7 +256,7 @@ def show(
 @prints(*AXES)
 def status(
     output: Output,
-    run: Run = "last",
+    run: options.Run = "last",
     once: Annotated[bool, typer.Option("--once", help="Print it once, not again after each epoch.")] = False,
 ) -> None:
     """Say in plain words how a run is doing. The text fits a small screen and suits a screen reader."""
@@ -304,13 +269,11 @@ def status(
 @prints()
 def label(
     output: Output,
-    run: Run,
+    run: options.Run,
     name: Annotated[str | None, typer.Option(help="Its new name; an empty one removes the name.")] = None,
     note: Annotated[str | None, typer.Option(help="Its new note; an empty one removes the note.")] = None,
-    tags: Tags = None,
-    untags: Annotated[
-        list[str] | None, typer.Option("--untag", metavar="TAG", help="Remove a tag; may be repeated.")
-    ] = None,
+    tags: options.Tags = None,
+    untags: options.Untags = None,
 ) -> None:
     """Change the name, the note and the tags of a run. Without options, show them."""
     from tuiae.cli.runs import label_run
@@ -322,8 +285,8 @@ def label(
 @prints()
 def delete(
     output: Output,
-    runs: Annotated[list[str] | None, Runs] = None,
-    tag: Tag = "",
+    runs: Annotated[list[str] | None, options.Runs] = None,
+    tag: options.Tag = "",
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
     """Delete runs for good, with their weights. Where one of them is training, none is deleted."""
@@ -351,21 +314,19 @@ def import_runs(
 @prints("plot")
 def evaluate(
     output: Output,
-    run: Run = "last",
-    weights: Weights = "last",
-    device: Device = "auto",
+    run: options.Run = "last",
+    weights: options.Weights = "last",
+    device: options.Device = "auto",
     noise: Annotated[
         str | None, typer.Option(metavar="KIND[:LEVEL]", help="Measure under this noise, not the run's own.")
     ] = None,
-    noise_kind: NoiseKind = None,
-    noise_levels: NoiseLevels = None,
-    noise_probability: NoiseProbability = None,
+    noise_kind: options.NoiseKind = None,
+    noise_levels: options.NoiseLevels = None,
+    noise_probability: options.NoiseProbability = None,
     probe: Annotated[bool, typer.Option("--probe", help="Fit a linear classifier to the code.")] = False,
     baseline: Annotated[bool, typer.Option("--baseline", help="Compare with PCA of the same code size.")] = False,
-    test_split: Annotated[
-        bool, typer.Option("--test-split", help="Measure the set's own test split, whatever data.validation says.")
-    ] = False,
-    trust: Trust = False,
+    test_split: options.TestSplit = False,
+    trust: options.Trust = False,
 ) -> None:
     """Measure a run's weights on both whole splits. Dropout is off."""
     from tuiae.cli.evaluate import NoiseRange, evaluate_run
@@ -376,25 +337,21 @@ def evaluate(
     evaluate_run(found, weights, device, noise, levels, output, probe=probe, baseline=baseline, test_split=test_split)
 
 
-@app.command(cls=OptionalNumbers)
+@app.command(cls=options.OptionalNumbers)
 @prints()
 def explore(
     output: Output,
-    run: Run = "last",
+    run: options.Run = "last",
     codes: Annotated[bool, typer.Option("--codes", help="Map the codes of the test images.")] = False,
-    plane: Annotated[
-        int | None, typer.Option(min=2, max=64, metavar="[N]", help="Decode N x N points of the plane of codes.")
-    ] = None,
-    samples: Annotated[
-        int | None, typer.Option(min=1, max=1000, metavar="[N]", help="Decode N codes drawn from the prior.")
-    ] = None,
-    between: Between = None,
+    plane: options.Plane = None,
+    samples: options.Samples = None,
+    between: options.Between = None,
     dims: Annotated[str | None, typer.Option(metavar="I,J", help="Map these two numbers of the code.")] = None,
-    weights: Weights = "last",
-    device: Device = "auto",
+    weights: options.Weights = "last",
+    device: options.Device = "auto",
     seed: Annotated[int, typer.Option(min=0, help="Seed of --samples.")] = 0,
-    png: Png = None,
-    trust: Trust = False,
+    png: options.Png = None,
+    trust: options.Trust = False,
 ) -> None:
     """Show a run's code on a map, and decode it. Without options, show everything that the run has."""
     from tuiae.cli.explore import ExploreViews, explore_run
@@ -409,20 +366,14 @@ def explore(
 @prints()
 def export(
     output: Output,
-    run: Run,
-    to: Annotated[
-        str, typer.Option(metavar="FORMAT", help="onnx, torch-export, safetensors, script, csv, parquet, tensorboard.")
-    ],
-    checkpoint: Annotated[
-        str | None, typer.Option(metavar="last|best|STEP", help="The checkpoint to take, by default the last.")
-    ] = None,
-    part: Annotated[
-        str | None, typer.Option(metavar="PART", help="whole, encoder or decoder; by default the whole network.")
-    ] = None,
+    run: options.Run,
+    to: options.To,
+    checkpoint: options.Checkpoint = None,
+    part: options.Part = None,
     file: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="By default the run's id, in this folder.")
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace what is there.")] = False,
+    force: options.Force = False,
 ) -> None:
     """Write a run in a format of others: its network, or its curves."""
     from tuiae.cli.export import export_run
@@ -437,8 +388,8 @@ def export(
 @prints(*AXES)
 def compare(
     output: Output,
-    runs: Annotated[list[str] | None, Runs] = None,
-    tag: Tag = "",
+    runs: Annotated[list[str] | None, options.Runs] = None,
+    tag: options.Tag = "",
     metric: Annotated[
         str, typer.Option(help="The metric to compare: loss, accuracy, or another that the runs have.")
     ] = "loss",
@@ -453,10 +404,10 @@ def compare(
 @prints()
 def report_(
     output: Output,
-    runs: Annotated[list[str] | None, Runs] = None,
-    tag: Tag = "",
+    runs: Annotated[list[str] | None, options.Runs] = None,
+    tag: options.Tag = "",
     file: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="By default RUN.html.")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace what is there.")] = False,
+    force: options.Force = False,
 ) -> None:
     """Write runs as one HTML file: curves, images, confusion, codes, config, versions, edits."""
     from tuiae.cli.export import report
@@ -469,10 +420,10 @@ def report_(
 def sweep(
     output: Output,
     file: Annotated[str, typer.Argument(metavar="FILE", help="A sweep file, or the name of one that came with tuiae.")],
-    jobs: Jobs = AUTO,
-    on: On = "",
-    address: Address = "auto",
-    gpus: Gpus = None,
+    jobs: options.Jobs = AUTO,
+    on: options.On = "",
+    address: options.Address = "auto",
+    gpus: options.Gpus = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check it and list its runs; train nothing.")] = False,
 ) -> None:
     """Train a preset with every combination of values in a file. Given again, it trains what is missing."""
@@ -492,12 +443,12 @@ def reproduce(
     quick: Annotated[bool, typer.Option("--quick", help="Few epochs, one seed: verdicts are provisional.")] = False,
     claims: Annotated[bool, typer.Option("--claims", help="List the claims and how they are measured.")] = False,
     seeds: Annotated[int | None, typer.Option(min=1, max=100, help="Train every run with this many seeds.")] = None,
-    jobs: Jobs = AUTO,
+    jobs: options.Jobs = AUTO,
     report: Annotated[Path | None, typer.Option(metavar="FILE.html", help="Write the report here.")] = None,
     markdown: Annotated[Path | None, typer.Option(metavar="FILE.md", help="Write the tables as Markdown too.")] = None,
-    on: On = "",
-    address: Address = "auto",
-    gpus: Gpus = None,
+    on: options.On = "",
+    address: options.Address = "auto",
+    gpus: options.Gpus = None,
 ) -> None:
     """Repeat what published works trained, and judge their claims. Given again, it goes on where it stopped."""
     from tuiae.cli.reproduce import list_claims, reproduce_works

@@ -55,10 +55,20 @@ Tag = Annotated[str, typer.Option(metavar="TAG", help="Add every run with this t
 Tags = Annotated[
     list[str] | None, typer.Option("--tag", metavar="TAG", help="Add a word to find it by; may be repeated.")
 ]
+Untags = Annotated[list[str] | None, typer.Option("--untag", metavar="TAG", help="Remove a tag; may be repeated.")]
 Settings = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set any key of the config; may be repeated.")
 ]
 OtherImages = Annotated[bool, typer.Option("--other-images", help="Go on even if its images have changed since.")]
+Csv = Annotated[
+    bool, typer.Option("--csv", help="Print the points of its curves: run,split,epoch,step,time,metric,value.")
+]
+Plane = Annotated[
+    int | None, typer.Option(min=2, max=64, metavar="[N]", help="Decode N x N points of the plane of codes.")
+]
+Samples = Annotated[
+    int | None, typer.Option(min=1, max=1000, metavar="[N]", help="Decode N codes drawn from the prior.")
+]
 Between = Annotated[
     str | None,
     typer.Option(
@@ -85,6 +95,9 @@ NoiseLevels = Annotated[
 NoiseProbability = Annotated[
     float | None, typer.Option(metavar="P", help="The probability that uniform noise changes a pixel.")
 ]
+TestSplit = Annotated[
+    bool, typer.Option("--test-split", help="Measure the set's own test split, whatever data.validation says.")
+]
 Png = Annotated[
     str | None,
     typer.Option(metavar="FILE", help="Save the pictures of --plane, --samples or --between, pixel by pixel."),
@@ -95,6 +108,16 @@ Trust = Annotated[
 Detach = Annotated[bool, typer.Option("--detach", help="Print its id and return, instead of following it to its end.")]
 Weights = Annotated[str, typer.Option(help="last, best, or the step of a checkpoint that was kept.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
+To = Annotated[
+    str, typer.Option(metavar="FORMAT", help="onnx, torch-export, safetensors, script, csv, parquet, tensorboard.")
+]
+Checkpoint = Annotated[
+    str | None, typer.Option(metavar="last|best|STEP", help="The checkpoint to take, by default the last.")
+]
+Part = Annotated[
+    str | None, typer.Option(metavar="PART", help="whole, encoder or decoder; by default the whole network.")
+]
+Force = Annotated[bool, typer.Option("--force", help="Replace what is there.")]
 Replay = Annotated[
     str | None, typer.Option(metavar="RUN", help="Repeat the edits that were made to this run, at the same steps.")
 ]
