@@ -22,8 +22,8 @@ from tuiae.data.dataset import Dataset, notes_for
 from tuiae.data.datasets import prepare, select
 from tuiae.data.registry import describe
 from tuiae.errors import ConfigError, DataError
+from tuiae.machine import Interrupt
 from tuiae.preflight import check
-from tuiae.runs.process import Interrupt
 from tuiae.runs.writer import create_run
 from tuiae.training.rehearsal import dry_run
 from tuiae.training.worker import work

@@ -23,6 +23,7 @@ from tuiae.data.registry import identify
 from tuiae.errors import OtherImagesError
 from tuiae.files import read_json, replace_json
 from tuiae.images import ImageRecord, absolute, differences, read_record, refusal, short_name
+from tuiae.machine import Interrupt
 from tuiae.preflight import check, check_same_images
 from tuiae.reproduce.reproduce import prepare_sets
 from tuiae.reproduce.work import find_work, make_plan
@@ -30,7 +31,6 @@ from tuiae.runs.checkpoints import need_checkpoint
 from tuiae.runs.labels import relabel
 from tuiae.runs.lineage import fork_config, fork_run, need_config
 from tuiae.runs.paths import RunPaths, list_runs
-from tuiae.runs.process import Interrupt
 from tuiae.runs.reader import RunReader, read_config, read_images, read_status
 from tuiae.runs.writer import create_run
 from tuiae.studies.compare import CompareReader, cautions, rankable

@@ -20,12 +20,12 @@ from tuiae.config import build_config
 from tuiae.config.document import parse_toml
 from tuiae.errors import ConfigError, DeviceError, ExitCode
 from tuiae.files import temporary_folder
-from tuiae.machine import Gpu, freest_together, suggest_workers
+from tuiae.machine import Gpu, Interrupt, freest_together, suggest_workers
 from tuiae.preflight import check, check_cards
 from tuiae.runs import control
 from tuiae.runs.checkpoints import find_checkpoint
 from tuiae.runs.paths import RunPaths, list_runs
-from tuiae.runs.process import Interrupt, start_worker
+from tuiae.runs.process import start_worker
 from tuiae.runs.reader import RunReader, read_status
 from tuiae.runs.writer import create_run
 from tuiae.training.checkpoint import load_weights

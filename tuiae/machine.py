@@ -357,6 +357,37 @@ LEAVING = (signal.SIGHUP, signal.SIGQUIT)
 ask for an end."""
 
 
+@dataclass
+class Interrupt:
+    """Counts signals that ask for an end while a run trains or a command waits for runs; the loop decides what they
+    mean."""
+
+    count: int = 0
+    last: int = 0
+
+    def note(self, number: int, frame: object) -> None:
+        """Handle a signal."""
+        self.count += 1
+        self.last = number
+
+    @property
+    def insists(self) -> bool:
+        """Whether somebody pressed Ctrl-C again; a scheduler's second signal is no impatience."""
+        return self.count > 1 and self.last == signal.SIGINT
+
+    @contextmanager
+    def listening(self, *more: signal.Signals) -> Iterator[None]:
+        """Count signals, and `more`, instead of dying of them, for as long as the block lasts."""
+        numbers = (*STOPPING, *more)
+        before = [signal.signal(number, self.note) for number in numbers]
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, numbers)
+        try:
+            yield
+        finally:
+            for number, handler in zip(numbers, before, strict=True):
+                signal.signal(number, handler)
+
+
 def when_parent_ends(act: Callable[[], None]) -> None:
     """Call `act` in a thread of its own once nobody holds the other end of stdin, a pipe, any more, whatever keeps this
     process busy then."""

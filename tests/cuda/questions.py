@@ -24,10 +24,11 @@ from tuiae.data import batches
 from tuiae.data.batches import epoch_order
 from tuiae.errors import TuiaeError
 from tuiae.files import read_json
+from tuiae.machine import Interrupt
 from tuiae.runs import control
 from tuiae.runs.checkpoints import all_checkpoints
 from tuiae.runs.paths import RunPaths, list_runs, runs_dir
-from tuiae.runs.process import Interrupt, StandbyWorker
+from tuiae.runs.process import StandbyWorker
 from tuiae.runs.writer import RunWriter, create_run
 from tuiae.training import control as control_of_training
 from tuiae.training import worker

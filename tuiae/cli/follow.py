@@ -14,14 +14,14 @@ from tuiae.cli.output import Output, run_progress
 from tuiae.cli.runs import findings, show_curves, show_result
 from tuiae.config import RunConfig, parse_override
 from tuiae.errors import ConfigError, ExitCode, RunHeldError, TrainingError, TuiaeError, UnknownRunError, from_record
-from tuiae.machine import LEAVING
+from tuiae.machine import LEAVING, Interrupt
 from tuiae.preflight import warn_of_change
 from tuiae.render.text import count, harmless, number
 from tuiae.runs.checkpoints import all_checkpoints
 from tuiae.runs.control import Edit, check_setting, propose, send, waited
 from tuiae.runs.listing import summarise
 from tuiae.runs.paths import RunPaths, is_gone, is_tracked
-from tuiae.runs.process import Interrupt, describe_death, first_traceback, kill_worker
+from tuiae.runs.process import describe_death, first_traceback, kill_worker
 from tuiae.runs.reader import RunReader, read_status
 from tuiae.runs.removal import discard_untrained
 from tuiae.runs.snapshot import Snapshot, Status

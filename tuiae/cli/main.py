@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 from tuiae import __version__
 from tuiae.errors import ConfigError, ExitCode, TuiaeError
-from tuiae.machine import LEAVING, STOPPING
+from tuiae.machine import LEAVING, STOPPING, Interrupt
 
 if TYPE_CHECKING:
     from tuiae.cli.output import Output
@@ -150,8 +150,6 @@ class ScreenOptions:
         mode = choose_mode(self.colors, self.ascii, os.environ)
         if self.graphics:
             mode = with_graphics(mode, sys.stdin.fileno(), sys.stdout.fileno())
-        from tuiae.runs.process import Interrupt
-
         with (interrupt := Interrupt()).listening(*LEAVING):  # until the dashboard does so itself
             from tuiae.ui.app import open_dashboard
 

@@ -20,6 +20,7 @@ from tuiae.errors import ConfigError
 from tuiae.exports.formats import write_points
 from tuiae.files import as_number
 from tuiae.images import measured_kind, test_words
+from tuiae.machine import Interrupt
 from tuiae.render.curves import Curve, draw_curves, without_dashes
 from tuiae.render.grid import sample_grid
 from tuiae.render.legend import legend, own_terms, plot_title, run_curves, second_metrics
@@ -45,7 +46,6 @@ from tuiae.runs.labels import read_label, relabel, tags_of
 from tuiae.runs.lineage import no_config
 from tuiae.runs.listing import RunLister, RunRow, summarise
 from tuiae.runs.paths import RunPaths, check_runs_dir, runs_dir
-from tuiae.runs.process import Interrupt
 from tuiae.runs.query import HELP, find_tagged, parse_query
 from tuiae.runs.reader import NO_CONFIG, RunReader, read_sample
 from tuiae.runs.removal import check_removable, delete_run, dependents, size_of

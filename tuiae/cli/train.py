@@ -25,6 +25,7 @@ from tuiae.data.dataset import notes_for
 from tuiae.data.datasets import prepare
 from tuiae.errors import ConfigError, ExitCode, RunHeldError, TrainingError
 from tuiae.files import read_json
+from tuiae.machine import Interrupt
 from tuiae.preflight import (
     check,
     check_asked,
@@ -40,12 +41,7 @@ from tuiae.runs.control import send
 from tuiae.runs.labels import check_tags, forget_pruned, named_for, read_tags
 from tuiae.runs.lineage import changes, check_code, fork_config, need_config, plan_replay, replay_run
 from tuiae.runs.paths import RunPaths, is_run, is_tracked, list_runs, runs_dir, unwritable
-from tuiae.runs.process import (
-    Interrupt,
-    StandbyWorker,
-    is_held,
-    start_worker,
-)
+from tuiae.runs.process import StandbyWorker, is_held, start_worker
 from tuiae.runs.query import find_run
 from tuiae.runs.reader import RunReader, is_original, read_config, read_status
 from tuiae.runs.writer import create_run, removed_unless_started

@@ -13,7 +13,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -322,9 +321,8 @@ class StandbyWorker:
             how = f"signal {-code}" if code < 0 else f"exit code {code}"
             hint = f"it may have been out of memory: lower training.batch_size (now {config.training.batch_size})"
             if config.model.is_custom and code >= 0:
-                hint = (
-                    f"the code of its network may have ended it: look for exit in {config.model.code.partition(':')[0]}"
-                )
+                file = config.model.code.partition(":")[0]
+                hint = f"the code of its network may have ended it: look for exit in {file}"
             raise TrainingError(f"the process of the dry batch died ({how})", hint)
         return dict(answer.get("dry_run", {}))
 
@@ -475,34 +473,3 @@ def _signals_held_back() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-@dataclass
-class Interrupt:
-    """Counts signals that ask for an end while a run trains or a command waits for runs; the loop decides what they
-    mean."""
-
-    count: int = 0
-    last: int = 0
-
-    def note(self, number: int, frame: object) -> None:
-        """Handle a signal."""
-        self.count += 1
-        self.last = number
-
-    @property
-    def insists(self) -> bool:
-        """Whether somebody pressed Ctrl-C again; a scheduler's second signal is no impatience."""
-        return self.count > 1 and self.last == signal.SIGINT
-
-    @contextmanager
-    def listening(self, *more: signal.Signals) -> Iterator[None]:
-        """Count signals, and `more`, instead of dying of them, for as long as the block lasts."""
-        numbers = (*STOPPING, *more)
-        before = [signal.signal(number, self.note) for number in numbers]
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, numbers)
-        try:
-            yield
-        finally:
-            for number, handler in zip(numbers, before, strict=True):
-                signal.signal(number, handler)

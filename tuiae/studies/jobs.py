@@ -18,12 +18,12 @@ from tuiae.config import RunConfig, dump_config
 from tuiae.data.dataset import OnProgress, silent
 from tuiae.data.datasets import prepare
 from tuiae.errors import ConfigError, ExitCode, TrainingError, TuiaeError
-from tuiae.machine import AUTO, suggest_workers
+from tuiae.machine import AUTO, Interrupt, suggest_workers
 from tuiae.preflight import check, put_on_encoder
 from tuiae.runs.diagnosis import DIVERGED
 from tuiae.runs.labels import JOB, PRUNED, check_tags, relabel
 from tuiae.runs.paths import RunPaths
-from tuiae.runs.process import Interrupt, is_held
+from tuiae.runs.process import is_held
 from tuiae.runs.reader import RunReader, read_status
 from tuiae.runs.snapshot import Snapshot, Status
 from tuiae.runs.writer import alone, create_run, removed_unless_started

@@ -41,6 +41,7 @@ from tuiae.machine import (
     LEAVING,
     STOPPING,
     Gpu,
+    Interrupt,
     freest_together,
     lasting_imports,
     see_only,
@@ -54,7 +55,6 @@ from tuiae.runs.lineage import need_config
 from tuiae.runs.paths import SCHEMA, RunPaths, changed_since
 from tuiae.runs.process import (
     WITH_PARENT,
-    Interrupt,
     RankProcesses,
     RunLock,
     become_worker,

@@ -19,9 +19,9 @@ from textual.app import SystemCommand
 from textual.screen import Screen
 from textual.widget import AwaitMount
 
+from tuiae.machine import Interrupt
 from tuiae.render.text import clean, wrap
 from tuiae.runs.paths import runs_dir
-from tuiae.runs.process import Interrupt
 from tuiae.ui.commands import Commands, HelpDialog
 from tuiae.ui.feeds import FeedFailed, RunChanged
 from tuiae.ui.keys import APP, SCREENS
