@@ -129,7 +129,7 @@ def _show_shares(found: Figures, output: Output) -> None:
     heads = ["preset", *("random" if part == "random numbers" else part for part in parts), "evaluation", "writing"]
     output.table(heads, shares, right={*heads[1:]})
     if any(not cost["shares"]["loss"] for cost in found.values()):
-        output.line(f"{MISSING}: found on the way forward, in the same pass over memory", "dim")
+        output.line(f"loss {MISSING}: found on the way forward, in the same pass over memory", "dim")
 
 
 def _beside(cost: Mapping[str, Any], other: Mapping[str, Any] | None) -> str:

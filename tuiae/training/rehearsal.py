@@ -90,8 +90,8 @@ class DryRun:
     """All epochs, samples and checkpoints included."""
     warnings: tuple[str, ...]
     shares: dict[str, float]
-    """PARTS -> its share of a step's time on one core; empty unless asked for, and on a GPU. The loss has none where the
-    forward pass finds it."""
+    """PARTS -> its share of a step's time on one core; empty unless asked for, and on a GPU. The loss has none where it
+    is found on the way forward."""
 
 
 PARTS = ("data", "random numbers", "forward", "loss", "backward", "optimizer", "Python")
