@@ -24,10 +24,9 @@ from tuiae.models.layers import ModelOutput, onednn_is_quicker
 from tuiae.models.networks import Autoencoder, Network
 from tuiae.training.objective import BatchScore, Objective, Score
 
-FEWEST, MOST = 2, 1 << 19
-"""Images of a shard: PyTorch multiplies a single one as a vector, and adds up more rows in other groups."""
-
-
+FEWEST, MOST, PIXELS = 2, 1 << 19, 1 << 24
+"""Images of a shard: PyTorch multiplies a single one as a vector, and adds up more rows in other groups. And pixels, of
+which the wrong ones are counted in float32."""
 ENOUGH = 500
 """Images by which it is seen whether the kernels agree with the layers."""
 
@@ -136,7 +135,7 @@ class DenseProgram:
 
     def takes(self, count: int) -> bool:
         """Whether it computes so many images at once."""
-        return FEWEST <= count < MOST
+        return FEWEST <= count < MOST and count * self._stages[-1].linear.out_features <= PIXELS
 
     def differentiate(
         self, shard: int, clean: Tensor, shown: Tensor, images: int
