@@ -102,6 +102,13 @@ def _agrees(program: DenseProgram, config: RunConfig, network: Network, shape: I
     return all(map(torch.equal, (*ours, score.sums), (*theirs, layers.weighted(count))))
 
 
+@cache
+def _factors(sums: bool, count: int, size: int, images: int) -> tuple[float, ...]:
+    """`factor`, `share` and `slope` of a score, rounded as PyTorch does, one after the other."""
+    factor, share, mean = torch.tensor([size if sums else 1, count / images, 2 / (count * size)])
+    return factor.item(), share.item(), (share * factor * mean).item()
+
+
 class _Buffers(NamedTuple):
     """What the kernels read and write of up to so many images."""
 
@@ -173,7 +180,7 @@ class DenseProgram:
         assert shown.is_contiguous()
         found, wrong = torch.empty(4), torch.empty(count)
         score.wanted, score.found, score.wrong = clean.data_ptr(), found.data_ptr(), wrong.data_ptr()
-        score.factor, score.share, score.slope = self._numbers(count, score.size, images)
+        score.factor, score.share, score.slope = _factors(self._sums, count, score.size, images)
         for first, end in self._spans:
             activate = self._stages[end - 1].activate
             scored = end == len(self._stages) and activate is None
@@ -185,12 +192,6 @@ class DenseProgram:
         if not scored:
             kernels.dense_score(self._blas, addressof(score), buffers.outputs[-1], count)
         return found, wrong
-
-    @cache  # noqa: B019 - lives as long as the run does
-    def _numbers(self, count: int, size: int, images: int) -> tuple[float, ...]:
-        """`factor`, `share` and `slope` of a score, rounded as PyTorch does, one after the other."""
-        factor, share, mean = torch.tensor([size if self._sums else 1, count / images, 2 / (count * size)])
-        return factor.item(), share.item(), (share * factor * mean).item()
 
     def _buffers_for(self, count: int, learns: bool) -> _Buffers:
         linears = [stage.linear for stage in self._stages]
