@@ -9,7 +9,7 @@ import pytest
 
 from tests.conftest import Laboratory, begin_with
 from tuiae.cli.output import Output
-from tuiae.cli.train import Overrides, resume_run, run_preset, start_fork
+from tuiae.cli.train import Overrides, StartOptions, resume_run, run_preset, start_fork
 from tuiae.config import load_config
 from tuiae.errors import DeviceError, TrainingError
 from tuiae.runs.lineage import read_edits
@@ -35,11 +35,11 @@ def stopped(lab: Laboratory, finished: RunPaths) -> RunPaths:
 
 
 def run_new(lab: Laboratory, finished: RunPaths) -> None:
-    run_preset(lab.preset(), Overrides({}, {}), Output(plain=True), detach=True)
+    run_preset(lab.preset(), Overrides({}, {}), StartOptions(detach=True), Output(plain=True))
 
 
 def run_fork(lab: Laboratory, finished: RunPaths) -> None:
-    start_fork(finished, "last", Overrides({"training.epochs": 5}, {}), Output(plain=True), detach=True)
+    start_fork(finished, "last", Overrides({"training.epochs": 5}, {}), StartOptions(detach=True), Output(plain=True))
 
 
 @pytest.mark.parametrize("act", [run_new, run_fork])
@@ -56,7 +56,7 @@ def test_a_run_that_no_worker_can_begin_goes_again(
 def test_a_run_that_no_worker_can_go_on_with_is_as_it_was(lab: Laboratory, finished: RunPaths) -> None:
     run = stopped(lab, finished)
     with pytest.raises(TrainingError):
-        resume_run(run, Overrides({"training.epochs": 9}, {}), Output(plain=True), detach=True)
+        resume_run(run, Overrides({"training.epochs": 9}, {}), StartOptions(detach=True), Output(plain=True))
     assert read_status(run).state == "stopped"
     assert read_edits(run) == ()
 
@@ -99,7 +99,7 @@ def on_another_device(run: RunPaths) -> RunPaths:
 def test_a_run_of_another_machine_s_device_names_the_way_on_here(lab: Laboratory, finished: RunPaths) -> None:
     run = on_another_device(stopped(lab, finished))
     with pytest.raises(DeviceError) as refused:
-        resume_run(run, Overrides({"training.epochs": 9}, {}), Output(plain=True), detach=True)
+        resume_run(run, Overrides({"training.epochs": 9}, {}), StartOptions(detach=True), Output(plain=True))
     assert refused.value.hint.endswith(f"tuiae resume {run.id} --device cpu")
     assert read_status(run).state == "stopped"
     assert read_edits(run) == ()

@@ -89,14 +89,14 @@ def run(
     detach: options.Detach = False,
 ) -> None:
     """Train a preset and follow the training. Ctrl-C saves and stops."""
-    from tuiae.cli.train import overrides_of, run_preset
+    from tuiae.cli.train import StartOptions, overrides_of, run_preset
 
     flags = {"name": name, "data.dataset": dataset, "training.epochs": epochs, "training.seed": seed}
     flags |= {"training.device": device, "training.devices": devices, "model.latent": latent}
     overrides = overrides_of(flags, noise, settings or ())
     replayed = None if replay is None else find(replay)
-    ways = {"dry": dry, "go_on": go_on, "detach": detach, "other_images": other_images, "trusted": trust}
-    raise typer.Exit(run_preset(preset, overrides, output, tags=tags or (), replayed=replayed, **ways))
+    start, tags = StartOptions(detach, other_images, trust), tags or []
+    raise typer.Exit(run_preset(preset, overrides, start, output, tags, replayed, dry=dry, go_on=go_on))
 
 
 @app.command()
@@ -115,11 +115,10 @@ def fork(
     detach: options.Detach = False,
 ) -> None:
     """Start a new run from a checkpoint, with other settings."""
-    from tuiae.cli.train import overrides_of, start_fork
+    from tuiae.cli.train import StartOptions, overrides_of, start_fork
 
     overrides = overrides_of({"name": name, "training.epochs": epochs}, settings=settings or ())
-    ways = {"detach": detach, "other_images": other_images, "trusted": trust}
-    raise typer.Exit(start_fork(find(run), start, overrides, output, **ways))
+    raise typer.Exit(start_fork(find(run), start, overrides, StartOptions(detach, other_images, trust), output))
 
 
 @app.command()
@@ -138,13 +137,12 @@ def resume(
 
     A paused run that a program of its own trains is let go on, and not followed.
     """
-    from tuiae.cli.train import overrides_of, resume_run
+    from tuiae.cli.train import StartOptions, overrides_of, resume_run
     from tuiae.runs.paths import RESUMABLE
 
     overrides = overrides_of({"training.epochs": epochs, "training.device": device, "training.devices": devices})
-    ways = {"detach": detach, "other_images": other_images, "trusted": trust}
     found = find(run, () if epochs else RESUMABLE)  # for more epochs one that is finished may be meant as well
-    raise typer.Exit(resume_run(found, overrides, output, **ways))
+    raise typer.Exit(resume_run(found, overrides, StartOptions(detach, other_images, trust), output))
 
 
 @app.command()

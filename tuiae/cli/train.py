@@ -55,7 +55,19 @@ WAKE_SECONDS = 5.0  # for a paused worker to go on
 EVERYWHERE = ("auto", "cpu")  # values of training.device that every machine has
 
 
-# What was asked for on top of a config.
+# What was asked for.
+
+
+@dataclass(frozen=True)
+class StartOptions:
+    """How a training is to be started, beside its config."""
+
+    detach: bool = False
+    """Whether to return at once, instead of following it to its end."""
+    other_images: bool = False
+    """Whether to go on with images that have changed since."""
+    trusted: bool = False
+    """Whether the code of a custom network may run that this user has not started."""
 
 
 @dataclass(frozen=True)
@@ -97,15 +109,13 @@ def parse_noise(text: str) -> dict[str, Any]:
 def run_preset(
     preset: str,
     overrides: Overrides,
+    options: StartOptions,
     output: Output,
-    *,
     tags: Sequence[str] = (),
     replayed: RunPaths | None = None,
+    *,
     dry: bool = False,
     go_on: bool = False,
-    detach: bool = False,
-    other_images: bool = False,
-    trusted: bool = False,
 ) -> ExitCode:
     """Train a preset: check it, prepare its images, start a worker and follow it; if `dry`, only show the costs.
 
@@ -113,80 +123,82 @@ def run_preset(
     that it began before.
 
     Raises:
-        OtherImagesError: the images of `replayed`, or of the run to go on with, are others now, and not `other_images`.
+        OtherImagesError: the images of `replayed`, or of the run to go on with, are others now, and no others allowed.
         TuiaeError: what is wrong with preset, overrides, tags or images; no run was made.
     """
-    # Longer than other functions, so that the ways in which a run is refused, tried or begun are seen at once.
-    torchrun = None if dry else join_torchrun()
-    path, root = find_preset(preset), runs_dir()
-    document = read_document(path)
+    torchrun, root = None if dry else join_torchrun(), runs_dir()
+    check_tags(tags)
+    if go_on and replayed is not None:
+        raise ConfigError("--continue and --replay do not go together", "`tuiae resume RUN` goes on with a replay")
+    config, meta = _choose_config(find_preset(preset), overrides, options, output, torchrun)
+    if dry:
+        _show_cost(config, root, output)
+        return ExitCode.OK
+    if replayed is not None:
+        return _replay(replayed, config, tags, options, output)
+    begun = torchrun.find_begun(root) if torchrun else None
+    begun = begun or (find_begun(config, tags, root) if go_on else None)
+    if torchrun is not None:
+        begun = begun or create_run(config, root, sys.argv, tags, meta={**meta, "torchrun": torchrun.name})
+        other = config.training.devices != need_config(begun).training.devices
+        asked = {"training.devices": config.training.devices} if other else {}
+        torchrun.train(begun, asked, options.other_images, output)
+    if begun is not None:
+        return _go_on(begun, options, output)
+    return _set_off(lambda: create_run(config, root, sys.argv, tags, meta=meta), options, output)
+
+
+def _choose_config(
+    path: Path, overrides: Overrides, options: StartOptions, output: Output, torchrun: Torchrun | None
+) -> tuple[RunConfig, dict[str, Any]]:
+    """The config of a preset with what was asked for, as it can run, its images prepared; and what the run is to
+    remember of the preset. Raises as `run_preset`."""
+    document, root = read_document(path), runs_dir()
     config = build_config(document, overrides.values, source=str(path), asker=overrides.askers)
     if is_run(path.parent) and not is_original(RunPaths(path.parent), path):
         output.warn([f"{path} is not what {path.parent.name} began with: this is another training"])
     check_asked(overrides.values, overrides.askers, config, root)
-    check_tags(tags)
-    if go_on and replayed is not None:
-        raise ConfigError("--continue and --replay do not go together", "`tuiae resume RUN` goes on with a replay")
     if config.model.encoder_run:
-        allow_code(find_run(config.model.encoder_run, root), trusted=trusted)
-    _allow(lambda: check_trust(with_absolute_code(config), _again()), trusted=trusted)
+        allow_code(find_run(config.model.encoder_run, root), trusted=options.trusted)
+    _allow(lambda: check_trust(with_absolute_code(config), _again()), trusted=options.trusted)
     config = torchrun.fit(config) if torchrun else config
     config = make_ready(config, root, output, alone=torchrun is None)
     if "name" not in overrides.values:
         with suppress(ConfigError):  # of a preset that cannot run as it stands
             config = named_for(config, build_config(document, source=str(path)))
-    if dry:
-        _show_cost(config, root, output)
-        return ExitCode.OK
-    if replayed is None:
-        begun = torchrun.find_begun(root) if torchrun else None
-        begun = begun or (find_begun(config, tags, root) if go_on else None)
-        meta = {"preset": str(document.get("name") or config.name)}
-        if torchrun is not None:
-            begun = begun or create_run(config, root, sys.argv, tags, meta={**meta, "torchrun": torchrun.name})
-            other = config.training.devices != need_config(begun).training.devices
-            asked = {"training.devices": config.training.devices} if other else {}
-            torchrun.train(begun, asked, other_images, output)
-        if begun is not None:
-            return _go_on(begun, output, detach=detach, other_images=other_images)
-        return _set_off(lambda: create_run(config, root, sys.argv, tags, meta=meta), output, detach=detach)
-    replay = plan_replay(replayed, config)
-    if not other_images and config.data.dataset == need_config(replayed).data.dataset:
-        check_same_images(replayed, _again())
-    output.warn(replay.warnings)
-    make = partial(replay_run, replay, config, root, sys.argv, tags)
-    return _set_off(make, output, detach=detach, other_images=other_images)
+    return config, {"preset": str(document.get("name") or config.name)}
 
 
-def start_fork(
-    source: RunPaths,
-    start: str,
-    overrides: Overrides,
-    output: Output,
-    *,
-    detach: bool = False,
-    other_images: bool = False,
-    trusted: bool = False,
+def _replay(
+    source: RunPaths, config: RunConfig, tags: Sequence[str], options: StartOptions, output: Output
 ) -> ExitCode:
+    """Train a config with the edits that were made to another run; raises as `run_preset`."""
+    replay = plan_replay(source, config)
+    if not options.other_images and config.data.dataset == need_config(source).data.dataset:
+        check_same_images(source, _again())
+    output.warn(replay.warnings)
+    return _set_off(partial(replay_run, replay, config, runs_dir(), sys.argv, tags), options, output)
+
+
+def start_fork(source: RunPaths, start: str, overrides: Overrides, options: StartOptions, output: Output) -> ExitCode:
     """Continue from a checkpoint of a run with other settings, as a run of its own.
 
     Raises:
         ConfigError: an override is wrong, or a fork cannot change it. NoCheckpointError: no such checkpoint.
-        OtherImagesError: the images are others now, and not `other_images`.
+        OtherImagesError: the images are others now, and no others allowed.
     """
     if Torchrun.read(os.environ) is not None:
         raise ConfigError("torchrun starts `tuiae run` and `tuiae resume`", "fork without it: --set training.devices=N")
     checkpoint, root = need_checkpoint(source, start), runs_dir()
-    allow_code(source, trusted=trusted)
+    allow_code(source, trusted=options.trusted)
     config = fork_config(source, checkpoint, overrides.values, overrides.askers)
     # The checkpoint holds the encoder: the run that it was taken from may be gone.
     make_ready(with_code(of_run(config, source.root), encoder_run=""), root, output)
-    if not other_images:
+    if not options.other_images:
         check_same_images(source, _again())
     moment = read_position(checkpoint)
     output.warn(warn_of_rise(need_config(source, moment.step), config, moment.epoch))
-    make = partial(make_fork, source, checkpoint, config, root, sys.argv)
-    return _set_off(make, output, detach=detach, other_images=other_images)
+    return _set_off(partial(make_fork, source, checkpoint, config, root, sys.argv), options, output)
 
 
 def allow_code(run: RunPaths, *, trusted: bool) -> None:
@@ -230,15 +242,15 @@ def _list_devices(asked: str) -> list[str]:
     return list_devices(asked)
 
 
-def _set_off(make: Callable[[], RunPaths], output: Output, *, detach: bool, other_images: bool = False) -> ExitCode:
+def _set_off(make: Callable[[], RunPaths], options: StartOptions, output: Output) -> ExitCode:
     # A signal from here on is for the run.
     with (interrupt := Interrupt()).listening():
         run = make()
         with removed_unless_started(run):
-            process = start_worker(run, other_images=other_images)
-        if not detach:
+            process = start_worker(run, other_images=options.other_images)
+        if not options.detach:
             output.note(f"run {run.id}")
-        return follow_to_end(run, output, process, interrupt, detach=detach, fresh=True)
+        return follow_to_end(run, output, process, interrupt, detach=options.detach, fresh=True)
 
 
 def _show_cost(config: RunConfig, root: Path, output: Output) -> None:
@@ -268,52 +280,44 @@ def _show_cost(config: RunConfig, root: Path, output: Output) -> None:
 # Continuing.
 
 
-def resume_run(
-    run: RunPaths,
-    overrides: Overrides,
-    output: Output,
-    *,
-    detach: bool = False,
-    other_images: bool = False,
-    trusted: bool = False,
-) -> ExitCode:
+def resume_run(run: RunPaths, overrides: Overrides, options: StartOptions, output: Output) -> ExitCode:
     """Continue from the newest checkpoint, and follow the run to its end. The worker of a paused run continues it; a
     tracked one, whose program tells by itself how it ends, is let go on and left.
 
     `overrides` may hold training.epochs, which stays, and training.device, for this worker alone.
 
     Raises:
-        OtherImagesError: the images are others now, and not `other_images`.
+        OtherImagesError: the images are others now, and no others allowed.
         RunHeldError: it is still running. ConfigError: it is already finished. UnknownRunError: not ours to write.
         DeviceError: this machine has no such device. TrainingError: no worker can be started.
     """
-    allow_code(run, trusted=trusted)
+    allow_code(run, trusted=options.trusted)
     torchrun = join_torchrun()
     if torchrun is not None:
         size = {"training.devices": torchrun.size}
-        asked = _check_again(run, Overrides(overrides.values | size, overrides.askers), output, other_images)
-        torchrun.train(run, asked, other_images, output)
+        asked = _check_again(run, Overrides(overrides.values | size, overrides.askers), output, options.other_images)
+        torchrun.train(run, asked, options.other_images, output)
     if read_status(run).state == "paused":
         _end_pause(run, overrides.values)
-        if is_tracked(run) and not detach:
+        if is_tracked(run) and not options.detach:
             state = read_status(run).state
             if output.json:
                 output.document({"run": run.id, "state": state})
             output.line(f"{run.id}: {'asked to go on' if state == 'paused' else state}")
             return ExitCode.OK
-        return follow_to_end(run, output, detach=detach)
+        return follow_to_end(run, output, detach=options.detach)
     with (interrupt := Interrupt()).listening():
         try:
-            asked = _check_again(run, overrides, output, other_images)
+            asked = _check_again(run, overrides, output, options.other_images)
             # The worker records the changes, and not before it can train: of a refused run they would be untrue.
-            process = start_worker(run, asked=asked, other_images=other_images)
+            process = start_worker(run, asked=asked, other_images=options.other_images)
         except OSError as error:
             raise unwritable(run, error, "resume") from error
         # Until then the status is an earlier worker's.
         wait_until(lambda: process.poll() is not None or read_status(run).pid == process.pid, math.inf)
         _check_begun(run, process)
         forget_pruned(run)
-        return follow_to_end(run, output, process, interrupt, detach=detach)
+        return follow_to_end(run, output, process, interrupt, detach=options.detach)
 
 
 def find_begun(config: RunConfig, tags: Sequence[str], root: Path) -> RunPaths | None:
@@ -340,17 +344,17 @@ def _asks_for(asked: RunConfig, written: RunConfig | None) -> bool:
     return written.model_copy(update={"training": written.training.model_copy(update=same)}) == asked
 
 
-def _go_on(run: RunPaths, output: Output, *, detach: bool, other_images: bool) -> ExitCode:
+def _go_on(run: RunPaths, options: StartOptions, output: Output) -> ExitCode:
     """Continue a run; one that another process trains is waited for, and a finished one shown."""
     with (interrupt := Interrupt()).listening():
-        while is_busy(run) and not detach and read_status(run).state != "finished":
+        while is_busy(run) and not options.detach and read_status(run).state != "finished":
             output.note(f"{run.id} is held by another process: waiting for its end")
             if follow(run, output, None, interrupt)[1]:
                 return ExitCode.HELD
             wait_until(lambda: bool(interrupt.count) or not is_busy(run), LEAVE_SECONDS)
     if read_status(run).state == "finished" or is_busy(run):
-        return follow_to_end(run, output, detach=detach)
-    return resume_run(run, Overrides({}, {}), output, detach=detach, other_images=other_images)
+        return follow_to_end(run, output, detach=options.detach)
+    return resume_run(run, Overrides({}, {}), options, output)
 
 
 def _end_pause(run: RunPaths, overrides: Mapping[str, Any]) -> None:
