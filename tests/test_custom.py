@@ -177,8 +177,9 @@ def test_its_code_is_mapped_decoded_and_classified(lab: Laboratory) -> None:
     config = build_config(
         {**own(lab).model_dump(mode="json"), "model": {"family": "classifier", "encoder_run": run.id, "freeze": True}}
     )
-    config = check(config, lab.runs).config
-    classifier = create_run(config, lab.runs, [])
+    checked = check(config, lab.runs)
+    assert not any("shards" in warning for warning in checked.warnings)  # which nobody asked for
+    classifier = create_run(checked.config, lab.runs, [])
     parts = set_up(load_config(classifier.config), lab.runs)
     assert (parts.config.model.encoder, parts.config.model.latent) == ("custom", 3)
     assert isinstance(parts.model, Classifier)

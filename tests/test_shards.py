@@ -15,7 +15,7 @@ from tests.endings import assert_same_end
 from tests.training import train
 from tuiae.config import RunConfig, build_config, load_config
 from tuiae.config.document import dump_config, parse_toml
-from tuiae.preflight import check
+from tuiae.preflight import check, put_on_encoder
 from tuiae.runs.lineage import need_config
 from tuiae.runs.paths import RunPaths
 from tuiae.runs.writer import create_run
@@ -86,6 +86,13 @@ def test_a_config_says_how_many_shards_there_are_whatever_the_machine(lab: Labor
     run = create_run(large, lab.runs, [])
     assert load_config(run.config).training.shards == 2
     assert config_of(training__shards=4).shards == 4
+
+
+def test_a_classifier_is_cut_as_suits_the_encoder_that_it_is_put_on() -> None:
+    dense = config_of(model__family="dense")
+    classifier = {"model__family": "classifier", "training__batch_size": 1000}
+    assert put_on_encoder(config_of(**classifier), dense).shards == 2
+    assert put_on_encoder(config_of(**classifier, training__shards=5), dense).shards == 5
 
 
 def test_batch_norm_sees_the_whole_batch(lab: Laboratory) -> None:

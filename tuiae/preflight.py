@@ -10,7 +10,7 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from tuiae.config import SET, ModelSection, RunConfig, counted, learning_rate
+from tuiae.config import SET, ModelSection, RunConfig, counted, learning_rate, suggest_shards
 from tuiae.data.dataset import Shape, check_classes, check_validation, notes_for
 from tuiae.data.registry import DatasetInfo, describe, identify, inspect
 from tuiae.errors import ConfigError, DataError, DeviceError
@@ -197,7 +197,10 @@ def put_on_encoder(config: RunConfig, trained: RunConfig, place: str = "") -> Ru
     if source.is_variational:
         update["code_activation"] = "identity"  # the mean, linear whatever its config says
     model = config.model.model_copy(update={**update, "encoder": source.encoder_family, "encoder_run": place})
-    return config.model_copy(update={"model": model})
+    training, batch = config.training, config.training.batch_size
+    if training.shards == suggest_shards(config.model, batch):  # as is best for the encoder that it would have had
+        training = training.model_copy(update={"shards": suggest_shards(model, batch)})
+    return config.model_copy(update={"model": model, "training": training})
 
 
 ELSEWHERE = "use --device auto, or one of these"

@@ -50,4 +50,5 @@ from tuiae.config.schema import (
     list_settings,
     model_words,
     ramp,
+    suggest_shards,
 )
