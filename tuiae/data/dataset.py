@@ -248,7 +248,8 @@ def notes_for(notes: Sequence[str], validation: str | float) -> tuple[str, ...]:
 def untested(counts: Mapping[str, int]) -> tuple[str, ...]:
     """A sentence about the classes, of the number of their test images, that have none."""
     without = [name for name, count in counts.items() if not count]
-    return (f"no test images of {named(without)}: {UNTESTED}",) if without else ()
+    which = f"{'class' if len(without) == 1 else 'the classes'} {named(without)}"
+    return (f"no test images of {which}: {UNTESTED}",) if without else ()
 
 
 def named(words: Sequence[str], most: int = 6) -> str:

@@ -223,8 +223,8 @@ def locate(directory: Path, name: str | None = None) -> ImportSource:
     if not sets and archives:
         raise DataError(f"{directory} holds no idx files, and {len(archives)} npz", f"name one: {archives[0]}")
     if not sets:
-        hint = "it should hold four, such as train-images-idx3-ubyte[.gz] and t10k-labels-idx1-ubyte[.gz]"
-        raise DataError(f"{directory} holds no idx files", hint)
+        four = "it should hold four, such as train-images-idx3-ubyte[.gz] and t10k-labels-idx1-ubyte[.gz]"
+        raise DataError(f"{directory} holds no idx files", f"{four}; pictures need no import: --dataset folder:PATH")
     return _choose_idx(directory, wanted, sets)
 
 
