@@ -271,10 +271,10 @@ def test_it_is_done_on_purpose_and_recorded(lab: Laboratory, mine: RunPaths) -> 
 
 
 def test_a_worker_that_cannot_go_on_leaves_the_run_as_it_was(mine: RunPaths) -> None:
-    from tuiae.training.worker import work
+    from tuiae.training.worker import Wanted, work
 
     with_other_images(mine)
-    assert work(mine, Interrupt(), epochs=6) == 3
+    assert work(mine, Interrupt(), Wanted(epochs=6)) == 3
     status = read_status(mine)
     assert (status.state, status.epoch) == ("finished", 4)
     assert status.refusal is not None
@@ -297,15 +297,15 @@ def test_a_resume_without_its_images_leaves_the_run_as_it_was(lab: Laboratory, m
 
 
 def test_a_run_of_an_older_version_gets_its_record(mine: RunPaths) -> None:
-    from tuiae.training.worker import work
+    from tuiae.training.worker import Wanted, work
 
     mine.images.unlink()
     check_same_images(mine, "tuiae resume")
-    assert work(mine, Interrupt(), epochs=5) == 0
+    assert work(mine, Interrupt(), Wanted(epochs=5)) == 0
     assert read_images(mine) == identify("digits")
     assert read_status(mine).refusal is None
     mine.images.write_text("{")
-    assert work(mine, Interrupt(), epochs=6) == 0
+    assert work(mine, Interrupt(), Wanted(epochs=6)) == 0
     assert "data.json is damaged" in " ".join(note.text for note in RunReader(mine.root).read_all().notes)
     assert read_images(mine) == identify("digits")
 

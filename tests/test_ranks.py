@@ -29,7 +29,7 @@ from tuiae.runs.process import start_worker
 from tuiae.runs.reader import RunReader, read_status
 from tuiae.runs.writer import create_run
 from tuiae.training.checkpoint import load_weights
-from tuiae.training.worker import work
+from tuiae.training.worker import Wanted, work
 
 TOLERANCE = 1e-3
 """Of a loss after some epochs, relative: sums of float32 are added in another order, and the difference grows."""
@@ -113,7 +113,7 @@ def test_a_killed_rank_ends_the_run_which_goes_on_from_its_checkpoint_with_fewer
     assert error is not None
     assert "rank 1 of 2" in error["cause"]
     assert f"tuiae resume {run.id}" in error["hint"]
-    assert work(run, Interrupt(), devices=1) == ExitCode.OK
+    assert work(run, Interrupt(), Wanted(devices=1)) == ExitCode.OK
     again = make_run(lab)
     train(again, {0: EDITS[20]})
     assert_like(run, again)

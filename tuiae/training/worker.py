@@ -24,9 +24,9 @@ import threading
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -77,17 +77,7 @@ moments. With Python's own 5 ms a step of dense_64 takes 4 % longer."""
 
 def main(argv: list[str] | None = None) -> int:
     """Train the run named on the command line, or the one that the parent sends to a standby."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("run", type=Path, nargs="?")
-    parser.add_argument("--standby", action="store_true")
-    parser.add_argument("--epochs", type=int, help="up to so many, other than the run's")
-    parser.add_argument("--device", help="other than the run's")
-    parser.add_argument("--devices", type=int, help="so many, other than the run's")
-    parser.add_argument("--join", default="", help="where those meet who share its batches: env:// of torchrun")
-    parser.add_argument("--rank", type=int, default=0, help="which of them this one is; all but 0 are told which run")
-    parser.add_argument(OPTION, action="store_true", help="go on even where the images are others")
-    parser.add_argument(WITH_PARENT, action="store_true", help="save and stop when the other end of stdin is gone")
-    asked = parser.parse_args(argv)
+    asked = _parse(argv)
     sys.setswitchinterval(TURN)
     if asked.rank:
         _import_torch()
@@ -98,57 +88,75 @@ def main(argv: list[str] | None = None) -> int:
         asked.run, asked.other_images = _wait_for_run()
         _begin_anew_for_another_card(RunPaths(asked.run), asked.other_images)
     run = RunPaths(asked.run)
+    wanted = Wanted(asked.epochs, asked.device, asked.devices, asked.other_images, asked.join)
     _keep_log_writable()
     try:
         lock = RunLock(run)
-        held = not lock.acquire() or is_written_elsewhere(run)
+        if not lock.acquire() or is_written_elsewhere(run):
+            print(f"{run.id} is held by another process", file=sys.stderr)
+            return ExitCode.HELD
+        with (interrupt := Interrupt()).listening(*LEAVING):
+            if asked.with_parent:
+                when_parent_ends(lambda: os.kill(os.getpid(), signal.SIGTERM))
+            code = work(run, interrupt, wanted)
+            # Now, and not when Python has taken torch down: the run may be resumed at once.
+            lock.close()
     except OSError as error:
         print(f"{run.root}: {error.strerror}", file=sys.stderr)
         return ExitCode.TRAINING
-    if held:
-        print(f"{run.id} is held by another process", file=sys.stderr)
-        return ExitCode.HELD
-    with (interrupt := Interrupt()).listening(*LEAVING):
-        if asked.with_parent:
-            when_parent_ends(lambda: os.kill(os.getpid(), signal.SIGTERM))
-        code = work(run, interrupt, asked.epochs, asked.device, asked.other_images, asked.devices, asked.join)
-        # Now, and not when Python has taken torch down: the run may be resumed at once.
-        lock.close()
     # torchrun takes any other code for a failure, and would begin again what was stopped.
     return ExitCode.OK if asked.join and code == ExitCode.STOPPED else code
 
 
-def work(
-    run: RunPaths,
-    interrupt: Interrupt,
-    epochs: int | None = None,
-    device: str | None = None,
-    other_images: bool = False,
-    devices: int | None = None,
-    join: str = "",
-) -> int:
-    """Train a run whose lock this process holds, up to other `epochs`, on another `device`, so many `devices` or with
-    `other_images` where that is asked for, and record how it ended; returns the exit code. It starts the processes that
-    share its batches, unless they `join` this one.
+def _parse(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("run", type=Path, nargs="?")
+    parser.add_argument("--standby", action="store_true")
+    parser.add_argument("--epochs", type=int, help="up to so many, other than the run's")
+    parser.add_argument("--device", help="other than the run's")
+    parser.add_argument("--devices", type=int, help="so many, other than the run's")
+    parser.add_argument("--join", default="", help="where those meet who share its batches: env:// of torchrun")
+    parser.add_argument("--rank", type=int, default=0, help="which of them this one is; all but 0 are told which run")
+    parser.add_argument(OPTION, action="store_true", help="go on even where the images are others")
+    parser.add_argument(WITH_PARENT, action="store_true", help="save and stop when the other end of stdin is gone")
+    return parser.parse_args(argv)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a worker is asked for otherwise than its run's config says."""
+
+    epochs: int | None = None
+    """Up to which one it trains."""
+    device: str | None = None
+    devices: int | None = None
+    other_images: bool = False
+    """Whether it goes on with images that are not those of the run."""
+    join: str = ""
+    """Where processes join it that share its batches; else it starts them itself."""
+
+    @property
+    def place(self) -> dict[str, Any]:
+        """The device and how many, by dotted key, as far as they are asked for."""
+        places = {"training.device": self.device, "training.devices": self.devices}
+        return {key: value for key, value in places.items() if value is not None}
+
+
+def work(run: RunPaths, interrupt: Interrupt, wanted: Wanted = Wanted()) -> int:
+    """Train a run whose lock this process holds, as is `wanted`, and record how it ended; returns the exit code.
 
     After a signal the loop saves and stops at the next step boundary: a handler could interrupt a save. A run that was
-    at rest and cannot be gone on with stays as it was.
+    at rest and cannot be gone on with stays as it was. Raises OSError where the run cannot be written.
     """
-    # Longer than other functions, so that every way in which a run ends is seen at once.
     before, trainer = read_json(run.status), None
     begun = before.get("state") not in (None, "starting")
-    try:
-        if begun:
-            control.take(run)  # what was sent to an earlier worker too late for it
-        writer = RunWriter(run)
-    except OSError as error:
-        print(f"{run.root}: {error.strerror}", file=sys.stderr)
-        return ExitCode.TRAINING
+    if begun:
+        control.take(run)  # what was sent to an earlier worker too late for it
+    writer = RunWriter(run)
     try:
         writer.status(now=True, state="starting", phase="importing torch", card="")
-        asked = {"training.device": device, "training.devices": devices}
         with ExitStack() as others:
-            trainer = _set_up(run, writer, interrupt, epochs, asked, other_images, join, others)
+            trainer = _set_up(run, writer, interrupt, wanted, others)
             state, failure = "stopped" if trainer is None else trainer.run(), None
     except Exception as error:  # noqa: BLE001 - recorded below: whatever ended the run is what its reader must see
         state, failure = "failed", explain(error, run, trainer)
@@ -157,14 +165,10 @@ def work(
         elif not isinstance(error, (TuiaeError, OSError)):
             traceback.print_exc()
         print(f"error: {failure}", file=sys.stderr)
-    try:
-        if failure is not None and trainer is None and begun:
-            writer.withdraw(before, failure.record())
-        else:
-            writer.close(state, failure.record() if failure else None)
-    except OSError as error:
-        print(f"{run.root}: {error.strerror}", file=sys.stderr)
-        return ExitCode.TRAINING
+    if failure is not None and trainer is None and begun:
+        writer.withdraw(before, failure.record())
+    else:
+        writer.close(state, failure.record() if failure else None)
     if failure is not None:
         return failure.exit_code
     if state == "stopped" and interrupt.count and (advice := requeue_advice(run)):
@@ -173,26 +177,18 @@ def work(
 
 
 def _set_up(
-    run: RunPaths,
-    writer: RunWriter,
-    interrupt: Interrupt,
-    epochs: int | None,
-    asked: Mapping[str, Any],
-    other_images: bool,
-    join: str,
-    others: ExitStack,
+    run: RunPaths, writer: RunWriter, interrupt: Interrupt, wanted: Wanted, others: ExitStack
 ) -> Trainer | None:
     """Everything before the first step; where this raises nothing has been trained. None where a signal came
     meanwhile. The processes that share the batches end with `others`."""
     # Longer than other functions: the order decides what a run keeps that is refused on the way.
-    config, current = need_config(run, step=-1), need_config(run)
-    own, asked = config.training, {key: value for key, value in asked.items() if value is not None}
-    config = build_config(config.model_dump(mode="json"), asked)
+    begun, current = need_config(run, step=-1), need_config(run)
+    config = build_config(begun.model_dump(mode="json"), wanted.place)
     check_shared(config, config.training.device)
     if interrupt.count:
         return None
     processes = None
-    if config.training.devices > 1 and not join:
+    if config.training.devices > 1 and not wanted.join:
         processes = RankProcesses(config.training.devices)
         others.callback(processes.close)
     if config.training.device == "cpu":
@@ -203,16 +199,12 @@ def _set_up(
     from tuiae.training.ranks import meet, on_own_card
     from tuiae.training.setup import give_way
 
-    writer.status(now=True, phase="preparing", epochs=epochs or current.training.epochs)
-    config = on_own_card(config) if join else config
+    writer.status(now=True, phase="preparing", epochs=wanted.epochs or current.training.epochs)
+    config = on_own_card(config) if wanted.join else config
     parts = _prepare(run, config, writer, interrupt, processes)
     if parts is None:
         return None
-    recorded = read_images(run)
-    changed = recorded is not None and not recorded.is_same(parts.images)
-    if recorded is not None and changed and not other_images:
-        again = f"tuiae resume {run.id}" + (f" --epochs {epochs}" if epochs is not None else "")
-        raise refusal(run.id, config, recorded, parts.images, again)
+    recorded = _check_images(run, parts, wanted)
     for text in parts.cautions:
         writer.event("warning", text=text)
     give_way(parts.device)
@@ -223,21 +215,32 @@ def _set_up(
         ranks = parts.ranks
         others.push(lambda kind, *_: ranks.close(orderly=kind is None))
     writer.status(device=parts.place)
-    if asked:
+    if wanted.place:
+        own = begun.training
         words = own.device if own.devices == 1 else f"{own.device}, {own.devices} devices"
         writer.event("command", text=f"on {parts.place} from here on; its config says {words}")
     _settle(run, writer, parts)
-    if epochs is not None:
-        extend(writer, current, epochs)
+    if wanted.epochs is not None:
+        extend(writer, current, wanted.epochs)
     try:
         trainer = Trainer(parts, writer, Mailbox(run, lambda: interrupt.count > 0))
     except TrainingError as error:
-        if recorded is None or not changed:
+        if recorded is None or recorded.is_same(parts.images):
             raise
         raise unfit(run.id, recorded, parts.images) from error
     # Only now, when its checkpoint has been found to be of use.
     _record_images(run, writer, parts, recorded, begins=not trainer.state.step)
     return trainer
+
+
+def _check_images(run: RunPaths, parts: Parts, wanted: Wanted) -> ImageRecord | None:
+    """The record of the images that the run trained on; raises OtherImagesError where these are others, and no others
+    are wanted."""
+    recorded = read_images(run)
+    if recorded is not None and not recorded.is_same(parts.images) and not wanted.other_images:
+        again = f"tuiae resume {run.id}" + ("" if wanted.epochs is None else f" --epochs {wanted.epochs}")
+        raise refusal(run.id, parts.config, recorded, parts.images, again)
+    return recorded
 
 
 def _settle(run: RunPaths, writer: RunWriter, parts: Parts) -> None:
