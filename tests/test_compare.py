@@ -148,7 +148,8 @@ def test_the_spread_of_a_group(study: list[Script]) -> None:
     assert spread([0.1, None, 0.3]) == spread([0.1, 0.3])
     two = spread([0.1, 0.3])
     assert two is not None
-    assert two.std is None
+    assert two.std == pytest.approx(np.std([0.1, 0.3], ddof=1))
+    assert spread([0.1]).std is None  # type: ignore[union-attr]
     assert spread([None]) is None
 
 

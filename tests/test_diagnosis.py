@@ -263,6 +263,10 @@ def test_units_that_are_the_same_for_every_image_are_counted(train: Train) -> No
     finding = next(found for found in diagnose(snapshot) if found.kind == "dead-units")
     assert finding.sentence.startswith(f"{constant} of 16 units of the code are dead")
     assert "leaky-relu" in finding.advice
+    lowered = edited(snapshot, "training.learning_rate", 0.2, 0.002)
+    finding = next(found for found in diagnose(lowered) if found.kind == "dead-units")
+    assert finding.advice.startswith("start again with training.learning_rate 0.002 (it began with 0.2)")
+    assert finding.remedies[0].changes == {"training.learning_rate": 0.002}
 
 
 def test_a_long_history_is_not_looked_at_whole_and_says_the_same(train: Train) -> None:

@@ -13,7 +13,7 @@ from textual.app import App, ComposeResult
 from textual.widgets import Static
 
 from tests.conftest import Laboratory
-from tests.dashboard import AUTOENCODER, HOSTILE, Script, open_desk, script
+from tests.dashboard import AUTOENCODER, HOSTILE, Script, new_run, open_desk, script
 from tuiae import __version__
 from tuiae.render.legend import run_marks
 from tuiae.render.status import own_pause, status_facts
@@ -150,8 +150,12 @@ async def test_a_run_that_is_still_to_be_read_is_named(lab: Laboratory) -> None:
     played.writer.close("finished")
     async with open_desk(played.run) as desk:
         await desk.until(lambda: desk.state == "finished")
-        desk.app.live.run_opened()  # which nothing follows, as while a busy machine reads
-        await desk.shows("opening heavy-0000…")
+        assert "mse" in desk.panel("status")
+        session = desk.app.session
+        session.path, session.snapshot = new_run(lab.runs, name="20261120-110000-other-0000").root, None
+        desk.app.live.catch_up()  # which nothing follows, as while a busy machine reads
+        await desk.shows(" tuiae  opening other-0000…")
+        assert "mse" not in desk.panel("status")
 
 
 @pytest.mark.parametrize(("size", "name"), [((80, 24), "finding-line"), ((120, 40), "finding"), ((200, 60), "finding")])
@@ -215,7 +219,13 @@ async def test_a_small_screen_shows_what_to_try_next(lab: Laboratory, monkeypatc
     (finding, *_) = diagnose(seen(played))
     async with open_desk(played.run, (80, 24)) as desk:
         await desk.until(lambda: finding.kind == "overfitting" and desk.app.live.query_one("#finding-line").region)
-        await desk.until(lambda: str(finding) in " ".join(desk.screen.split()))
+        line = desk.app.live.query_one("#finding-line")
+        await desk.until(lambda: finding.sentence[:60] in " ".join(desk.screen.split()))
+        await desk.shows("u tries dropout 0.2 or", "click or tab)")
+        assert line.region.height == 2  # the plots have all other lines
+        line.focus()
+        await desk.press("enter")
+        await desk.until(lambda: str(finding) in " ".join(desk.screen.replace("│", " ").split()))
         assert threads == {"feed"}  # and never the one that draws
     played.writer.close("finished")
 

@@ -18,10 +18,12 @@ from tuiae.files import read_json, replace_json
 from tuiae.render.chrome import place_note
 from tuiae.render.curves import Curve, Mark, train_and_test
 from tuiae.render.network import NO_HISTOGRAMS
+from tuiae.runs.diagnosis import Finding, Severity
 from tuiae.runs.paths import RunPaths
 from tuiae.runs.snapshot import Series
 from tuiae.ui.feeds import BESIDE_SECONDS, BESIDE_SHARE, seconds_beside
 from tuiae.ui.terminal.mode import TerminalMode
+from tuiae.ui.widgets.chrome import FindingLine
 from tuiae.ui.widgets.curves import CurvesPanel, cycle_look
 from tuiae.ui.widgets.panel import HistogramPanel, LogPanel, MachinePanel, MachineRead
 from tuiae.ui.widgets.run_view import ConfusionPanel, RunView
@@ -709,6 +711,22 @@ async def test_the_log_makes_room_for_the_open_form_and_for_the_machine(lab: Lab
             assert all(panel.region.bottom <= column.region.bottom for panel in column.children if panel.display)
             await desk.press("escape" if key == "o" else key)
             await desk.until(lambda: desk.app.live.query_one("#side-log").content_size.height > 0)
+
+
+@pytest.mark.parametrize("height", [50, 60])
+async def test_the_log_has_lines_to_read_or_does_not_show(lab: Laboratory, height: int) -> None:
+    async with open_desk(photographed(lab).run, size=(120, height)) as desk:
+        log = desk.app.live.query_one("#side-log")
+        await desk.until(lambda: log.region.area)
+        finding = Finding("plateau", Severity.NOTE, "it has hardly fallen " * 5, "stop")
+        for line in desk.app.live.query(FindingLine):
+            line.show([finding])
+        for key in ("g", "o"):
+            await desk.press(key)
+        await desk.until(lambda: bool(log.region.area) == (height == 60))
+        assert not log.region.area or log.content_size.height > 1
+        await desk.press("escape")
+        await desk.until(lambda: log.content_size.height > 1)
 
 
 def test_what_takes_long_to_draw_is_looked_at_less_often() -> None:

@@ -304,6 +304,11 @@ def test_recall_and_precision_stand_in_the_margins_where_there_is_room() -> None
     assert ["Shirt", "297", "3", "700", "70.0%"] in rows
     assert ["74.9%", "95.8%", "91.5%", "precision"] in rows
     assert "recall" not in draw_confusion(COUNTS, CLASSES, 30, 9, MatrixLook(margins=True)).plain
+    letters = [*"abcdefghijklmnopqrstuvwxyz"]
+    for width in range(80, 130):  # whether a precision of 100 has a space before it or not
+        wide = draw_confusion(np.diag([20] * 26), letters, width, 40, MatrixLook(margins=True)).plain
+        assert "100100" not in wide
+    assert "precision" in wide
 
 
 @pytest.mark.parametrize("shares", [False, True])

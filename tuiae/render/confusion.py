@@ -97,7 +97,8 @@ def place(
         return None
     if look.margins and layout.digits:
         tight = _plan(counts, names, width - _MARGIN, height - 2, look.shares)
-        if tight is not None and replace(tight, cell=layout.cell) == layout:
+        # In three cells a precision of 100 would touch the one beside it.
+        if tight is not None and replace(tight, cell=layout.cell) == layout and tight.cell > len("100"):
             layout = replace(tight, margins=True)
     free = height - classes * layout.tall - layout.margins - 2
     left = (width - layout.gutter - classes * layout.cell - layout.margins * _MARGIN) // 2

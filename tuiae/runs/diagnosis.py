@@ -445,8 +445,11 @@ def dead_units(evidence: Evidence) -> Finding | None:
     sentence = f"{count} of {model.latent} units of the code are dead (the same for every test image)"
     if count == model.latent:
         sentence = f"all {count} units of the code are dead (every test image has the same code)"
-    advice = f"start again with a lower training.learning_rate (now {evidence.rate:g})"
-    remedies: tuple[Remedy, ...] = (Remedy({"training.learning_rate": _rounded(evidence.rate / MUCH)}, START),)
+    key, first, rate = "training.learning_rate", evidence.first_rate, evidence.rate
+    advice, lower = f"start again with a lower {key} (now {rate:g})", _rounded(rate / MUCH)
+    if first > rate:  # they do not come back at a lower rate, and may never have died at it
+        advice, lower = f"start again with {key} {rate:g} (it began with {first:g})", rate
+    remedies: tuple[Remedy, ...] = (Remedy({key: lower}, START),)
     if model.code_activation == "relu" and not model.is_custom:
         advice += ", or take model.code_activation = 'leaky-relu' (now 'relu')"
         remedies += (Remedy({"model.code_activation": "leaky-relu"}, START),)

@@ -115,7 +115,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Spread:
-    """A figure over the seeds of a group: `n` runs have it; `std` is the sample's, given from three runs on."""
+    """A figure over the seeds of a group: `n` runs have it; `std` is the sample's, given from two runs on."""
 
     n: int
     mean: float
@@ -129,7 +129,7 @@ def spread(values: Iterable[float | None]) -> Spread | None:
     known = [value for value in values if value is not None]
     if not known:
         return None
-    return Spread(len(known), fmean(known), min(known), max(known), stdev(known) if len(known) > 2 else None)
+    return Spread(len(known), fmean(known), min(known), max(known), stdev(known) if len(known) > 1 else None)
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from tuiae.explore.client import AGAIN, Ended, Notice, Reply, Restarted
 from tuiae.files import save_new
 from tuiae.render.pixels import Sheet
 from tuiae.render.status import title_line
-from tuiae.render.text import clean
+from tuiae.render.text import clean, shorten
 from tuiae.runs.lineage import check_code
 from tuiae.runs.paths import OWN_PROGRAM, RunPaths
 from tuiae.runs.snapshot import Sample, Snapshot
@@ -289,6 +289,8 @@ class RunScreen(BaseScreen):
         if self.session.path != self._shown:
             self._shown = self.session.path
             self.message.release()
+            words = self.session.opening or self.NAME or self.MODE
+            self.set_title(lambda width: Text.assemble((" tuiae", "bold"), (f"  {shorten(words, width - 8)}", "dim")))
             self.run_opened()
         snapshot = self.session.snapshot
         if snapshot is not None:

@@ -35,7 +35,7 @@ from tuiae.ui.terminal.app import TerminalApp
 from tuiae.ui.widgets.chrome import ONE_AT_A_TIME, FindingLine, standing, tell_news
 from tuiae.ui.widgets.form import ConfigForm
 from tuiae.ui.widgets.images import ImagesPanel
-from tuiae.ui.widgets.panel import FactsPanel, LogPanel, MachinePanel
+from tuiae.ui.widgets.panel import FactsPanel, LogPanel, LogRoom, MachinePanel
 from tuiae.ui.widgets.run_view import FRAME, ConfusionPanel, RunButtons, RunView
 
 DATASETS_SECONDS = 5.0  # between looks at which datasets there are
@@ -70,11 +70,12 @@ class LiveScreen(RunScreen):
                 yield ConfigForm(Draft(self.session.root), lambda: self.session.launcher.devices, FORM_KEY)
                 yield FactsPanel("status", id="status")
                 yield RunButtons()
-                yield FindingLine(id="finding")
-                yield LogPanel(wraps=True, id="side-log")
+                yield FindingLine("finding")
+                with LogRoom(id="log-room"):
+                    yield LogPanel(wraps=True, id="side-log")
                 yield MachinePanel(id="machine")
             yield RunView(id="right")
-        yield FindingLine(id="finding-line")
+        yield FindingLine("finding-line", most=2)
 
     def on_mount(self) -> None:
         self.query_one(ImagesPanel).enlarged = self.app.setting("pictures", 0)
@@ -89,7 +90,7 @@ class LiveScreen(RunScreen):
         for line in self.query(FindingLine):
             line.set_class(small and unfolded, "-moved")
         taken = (unfolded and self.session.path is not None) or self.query_one("#left").has_class("-machine")
-        self.query_one("#side-log").set_class(small and taken, "-moved")
+        self.query_one("#log-room").set_class(small and taken, "-moved")
 
     def on_resize(self) -> None:
         self._place_findings()
@@ -148,6 +149,8 @@ class LiveScreen(RunScreen):
         self.form.open_run(self.session.path is not None)
         self.form.recheck()
         self.view.clear(self.session.opening)
+        self.status.set_title("status")
+        self.status.show(())  # in as many lines: what comes is as long
         self.buttons.show(None)
         for log in self.query(LogPanel):
             log.clear()

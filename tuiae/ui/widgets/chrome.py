@@ -23,9 +23,10 @@ from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Static
 
+from tuiae.config import counted
 from tuiae.render.chrome import ShownKey, fit_keys
 from tuiae.render.status import bad_ending, own_pause, refusal_words
-from tuiae.render.text import clean, duration, figure
+from tuiae.render.text import clean, duration, figure, wrap
 from tuiae.runs.control import label_of
 from tuiae.runs.diagnosis import Finding, Severity
 from tuiae.runs.paths import LIVE_STATES
@@ -275,6 +276,15 @@ def title_width(mode: str, width: int) -> int:
 SIGNS = {Severity.NOTE: "·", Severity.WARNING: "!", Severity.SERIOUS: "!!"}
 
 
+def _tries(finding: Finding) -> str:
+    """` · u tries epochs 30 or 1 other`; empty where nothing of its advice is a matter of settings."""
+    if not finding.remedies:
+        return ""
+    first, *others = finding.remedies
+    more = f" or {counted(len(others), 'other')}" if others else ""
+    return f" · {ADVICE_KEY} tries {clean(first.words, 60)}{more}"
+
+
 class FindingLine(Widget, can_focus=True):
     """The most serious finding and the next thing to try; all findings when it is alone on the screen, and no line when
     there are none."""
@@ -284,6 +294,11 @@ class FindingLine(Widget, can_focus=True):
     BORDER_TITLE = "what the curves say"
 
     _shown: tuple[Finding, ...] = ()
+
+    def __init__(self, id: str, most: int = 0) -> None:  # noqa: A002
+        """With `most` it takes no more lines, and says how to see what it leaves out."""
+        super().__init__(id=id)
+        self._most = most
 
     def show(self, findings: Sequence[Finding]) -> None:
         """Show these findings; the same ones again cost nothing."""
@@ -301,15 +316,21 @@ class FindingLine(Widget, can_focus=True):
 
     def render(self) -> Content:
         said = [f"{SIGNS[finding.severity]} {clean(str(finding), 400)}" for finding in self._shown]
-        for place, finding in enumerate(self._shown):
-            if finding.remedies:
-                first, *others = finding.remedies
-                more = f" or {len(others)} other{'s'[: len(others) > 1]}" if others else ""
-                said[place] += f" · {ADVICE_KEY} tries {clean(first.words, 60)}{more}"
-        if self.has_class("-maximized"):
-            return Content("\n\n".join(said))
-        more = f"  (+{len(said) - 1} more: {'enter' if self.has_focus else 'click or tab'})"
-        return Content("".join(said[:1]) + more * (len(said) > 1))
+        tries = [*map(_tries, self._shown)]
+        if self.has_class("-maximized") or not said:
+            return Content("\n\n".join(map(str.__add__, said, tries)))
+        others, how = len(said) - 1, "enter" if self.has_focus else "click or tab"
+        more = f"  (+{others} more: {how})" if others else ""
+        words, end = said[0], tries[0] + more
+        if not self._fits(words + end):
+            end = f"…{tries[0]}{more or f'  (all: {how})'}"
+            while " " in words and not self._fits(words + end):
+                words = words.rpartition(" ")[0].rstrip(",:(")
+        return Content(words + end)
+
+    def _fits(self, words: str) -> bool:
+        width = self.content_size.width
+        return not (self._most and width) or len(wrap(words, width, hyphens=False)) <= self._most
 
     async def on_click(self) -> None:
         await self.run_action("screen.zoom")  # a press has given it the focus

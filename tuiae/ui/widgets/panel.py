@@ -14,6 +14,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 from textual import events, on, work
+from textual.containers import Vertical
 from textual.content import Content
 from textual.geometry import Region, Size
 from textual.reactive import reactive
@@ -302,6 +303,16 @@ class LogPanel(Lasting, ScrollView, can_focus=True):
         else:
             return Strip.blank(size.width, self.rich_style)
         return strip_of(text, self.app.console).crop_extend(left, left + size.width, None).apply_style(self.rich_style)
+
+
+class LogRoom(Vertical):
+    """What is left of a column, with a log in it where that is enough to read."""
+
+    LEAST = 4  # lines, two of them the log's frame
+
+    def on_resize(self, event: events.Resize) -> None:
+        for log in self.query(LogPanel):
+            log.display = event.size.height >= self.LEAST
 
 
 UNBOUNDED = 10**6  # lines
