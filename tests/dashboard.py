@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -19,6 +20,7 @@ from textual.widgets import Button, Input, Static
 from tuiae.config import RunConfig, build_config
 from tuiae.explore.client import Explorer
 from tuiae.files import read_json, replace_json
+from tuiae.runs.lineage import need_config
 from tuiae.runs.paths import RunPaths
 from tuiae.runs.writer import RunWriter, create_run
 from tuiae.ui.app import TuiaeApp
@@ -297,6 +299,24 @@ class Script:
 def script(root: Path, document: dict[str, Any] | None = None, name: str = "") -> Script:
     document = document or AUTOENCODER
     return Script(new_run(root, document, name), build_config(document))
+
+
+@contextmanager
+def saving_again(root: Path, source: RunPaths) -> Iterator[tuple[RunPaths, Callable[[int], Path]]]:
+    """A run that trains and saves the checkpoints of a trained one: the first at once, others by their place there.
+    They come within an epoch, as on request."""
+    played, folders = script(root, need_config(source).model_dump(mode="json")), sorted(source.weights.glob("step-*"))
+
+    def save(index: int) -> Path:
+        saved = Path(shutil.copytree(folders[index], played.run.weights / folders[index].name))
+        played.writer.event("checkpoint", step=int(saved.name.removeprefix("step-")), epoch=0)
+        return saved
+
+    played.writer.event("start", step=0, epoch=0, text="training from the first step")
+    played.writer.status(now=True, state="running", epochs=played.epochs)
+    save(0)
+    yield played.run, save
+    played.writer.close("stopped")
 
 
 def fixed(run: RunPaths) -> RunPaths:

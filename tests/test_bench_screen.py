@@ -11,12 +11,10 @@ import pytest
 from textual import events
 
 from tests.conftest import Laboratory, SharedLaboratory
-from tests.dashboard import SIZES, Desk, SharedExplorer, open_desk, script
+from tests.dashboard import SIZES, Desk, SharedExplorer, open_desk, saving_again, script
 from tuiae.explore.checkpoint import load
 from tuiae.explore.protocol import Confused, Worst
 from tuiae.runs.paths import RunPaths
-from tuiae.runs.reader import read_config
-from tuiae.runs.writer import RunWriter, create_run
 from tuiae.ui.app import TuiaeApp
 from tuiae.ui.screens.bench import BenchScreen
 from tuiae.ui.widgets.bench_view import BenchView, Slider
@@ -331,29 +329,16 @@ async def test_without_a_run_and_without_a_checkpoint_it_says_so(lab: Laboratory
 async def test_new_weights_are_taken_as_they_come_also_within_an_epoch(
     lab: Laboratory, finished: RunPaths, explorer: SharedExplorer
 ) -> None:
-    config = read_config(finished)
-    assert config is not None
-    run = create_run(config, lab.runs, ["tuiae"])
-    writer = RunWriter(run)
-    folders = sorted(finished.weights.glob("step-*"))
-
-    def save(index: int) -> None:
-        shutil.copytree(folders[index], run.weights / folders[index].name)
-        writer.event("checkpoint", step=int(folders[index].name.removeprefix("step-")), epoch=0)
-
-    writer.event("start", step=0, epoch=0, text="training from the first step")
-    writer.status(now=True, state="running", epochs=4)
-    save(0)
-    async with open_desk(run, explorer=explorer) as desk:
-        await open_bench(desk)
-        await desk.press("c")
-        await drag(desk, (12, 8), (30, 12))
-        drawn, before = pixels(desk), panel(desk, "tried")
-        save(1)
-        await desk.until(lambda: bench(desk).questions.opened.checkpoint == folders[1].name)
-        await desk.until(lambda: panel(desk, "tried") != before)
-        np.testing.assert_array_equal(pixels(desk), drawn)
-    writer.close("stopped")
+    with saving_again(lab.runs, finished) as (run, save):
+        async with open_desk(run, explorer=explorer) as desk:
+            await open_bench(desk)
+            await desk.press("c")
+            await drag(desk, (12, 8), (30, 12))
+            drawn, before = pixels(desk), panel(desk, "tried")
+            saved = save(1)
+            await desk.until(lambda: bench(desk).questions.opened.checkpoint == saved.name)
+            await desk.until(lambda: panel(desk, "tried") != before)
+            np.testing.assert_array_equal(pixels(desk), drawn)
 
 
 async def test_a_drawing_stays_while_the_screen_is_covered_and_for_another_run_that_it_fits(

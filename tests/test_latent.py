@@ -12,15 +12,13 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from tests.conftest import Laboratory
-from tests.dashboard import HOSTILE, Desk, SharedExplorer, open_desk, script
+from tests.dashboard import HOSTILE, Desk, SharedExplorer, open_desk, saving_again, script
 from tuiae.explore import client
 from tuiae.explore.protocol import Place
 from tuiae.render.code_map import MapView, labelled_points, lay_out_map
 from tuiae.render.explorer import draw_nearest, draw_place
 from tuiae.render.grid import fit_gallery, fit_plane
 from tuiae.runs.paths import RunPaths
-from tuiae.runs.reader import read_config
-from tuiae.runs.writer import RunWriter, create_run
 from tuiae.ui.questions import PlaneChoice
 from tuiae.ui.widgets.latent_view import CodeMapPanel
 
@@ -346,31 +344,18 @@ async def test_without_a_run_and_without_a_checkpoint_it_says_so(lab: Laboratory
 async def test_new_checkpoints_of_a_training_show_as_they_come(
     lab: Laboratory, finished: RunPaths, explorer: SharedExplorer
 ) -> None:
-    config = read_config(finished)
-    assert config is not None
-    run = create_run(config, lab.runs, ["tuiae"])
-    writer = RunWriter(run)
-    folders = sorted(finished.weights.glob("step-*"))
-    steps = [int(folder.name.removeprefix("step-")) for folder in folders]
-
-    def save(index: int) -> None:
-        shutil.copytree(folders[index], run.weights / folders[index].name)
-        writer.event("checkpoint", step=steps[index], epoch=0)  # whole epochs, as a save on request records them
-
-    writer.event("start", step=0, epoch=0, text="training from the first step")
-    writer.status(now=True, state="running", epochs=4)
-    save(0)
-    async with open_desk(run, explorer=explorer) as desk:
-        await open_latent(desk)
-        await desk.shows(f"step {steps[0]:,}")
-        save(1)
-        await desk.shows(f"step {steps[1]:,}")
-        await desk.press("2")
-        shutil.rmtree(run.weights / folders[1].name)
-        save(-1) if len(folders) > 2 else None
-        await desk.press("3")
-        await desk.shows("codes of 297")
-    writer.close("stopped")
+    with saving_again(lab.runs, finished) as (run, save):
+        async with open_desk(run, explorer=explorer) as desk:
+            await open_latent(desk)
+            first = sorted(finished.weights.glob("step-*"))[0]
+            await desk.shows(f"step {int(first.name.removeprefix('step-')):,}")
+            second = save(1)
+            await desk.shows(f"step {int(second.name.removeprefix('step-')):,}")
+            await desk.press("2")
+            shutil.rmtree(second)
+            save(-1)
+            await desk.press("3")
+            await desk.shows("codes of 297")
 
 
 async def test_an_explorer_that_dies_twice_is_told_and_enter_starts_it_again(plane_vae: RunPaths) -> None:

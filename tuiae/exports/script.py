@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined  # which torch brings
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template  # which torch brings
 from torch import nn
 
 from tuiae import __version__
@@ -78,10 +78,7 @@ def write_script(export: Export, path: Path) -> Sequence[str]:
     if config.model.encoder_run:
         arrays |= _encoder(export.run, config)
     words = _left_out(snapshot)
-    environment = Environment(
-        loader=PackageLoader("tuiae.exports"), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    text = environment.get_template("script.py.jinja").render(
+    text = _template().render(
         title=f"{describe(config)}.",
         version=__version__,
         run=export.run.id,
@@ -103,6 +100,13 @@ def write_script(export: Export, path: Path) -> Sequence[str]:
     if arrays:
         np.savez_compressed(path.with_suffix(".npz"), **arrays)
     return words
+
+
+def _template() -> Template:
+    environment = Environment(
+        loader=PackageLoader("tuiae.exports"), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    return environment.get_template("script.py.jinja")
 
 
 def _options(config: RunConfig) -> str:

@@ -49,6 +49,7 @@ class Evidence:
     """What a snapshot holds for the checks; `config` is the one in force."""
 
     def __init__(self, snapshot: Snapshot, config: RunConfig) -> None:
+        # Longer than other functions: a list of what the checks look at.
         self.config, self.rate = config, config.training.learning_rate
         self.is_live, self.steps = snapshot.status.live, snapshot.status.step
         self.is_complete = snapshot.status.state == "finished" and snapshot.status.epoch >= config.training.epochs
