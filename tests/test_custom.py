@@ -390,6 +390,7 @@ BROKEN: dict[str, tuple[str, dict[str, Any]]] = {
     "no such class": (PLAIN.replace("class Net", "class Nets"), {}),
     "no network": ("class Net:\n    pass\n", {}),
     "an argument that it has not": (NET, {"model__arguments__widht": 3}),
+    "an argument of another class": (PLAIN, {"model__arguments__latent": 3}),
     "an argument that it lacks": (NET.replace("width=16", "width"), {}),
     "a value of another kind": (NET, {"model__arguments__width": "wide"}),
     "a file beside it": (PLAIN.replace("import torch\n", "import torch\nfrom blocks import Block\n"), {}),

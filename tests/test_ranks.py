@@ -138,16 +138,18 @@ def test_what_ranks_leave_that_were_all_killed_at_once_goes_and_nothing_that_is_
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    left, other = tmp_path / "ranks-1-a", tmp_path / "other-1-a"
-    for folder in (left, other):
-        folder.mkdir()
-        os.utime(folder, (0, 0))
+    left, other, pipe = tmp_path / "ranks-1-a", tmp_path / "other-1-a", tmp_path / "ranks-1-b"
+    os.mkfifo(pipe)
+    left.mkdir()
+    other.mkdir()
+    for old in (left, other, pipe):
+        os.utime(old, (0, 0))
     with temporary_folder("ranks-") as used:
         assert not left.exists()
         os.utime(used, (0, 0))
         with temporary_folder("ranks-") as young:
-            assert {*tmp_path.iterdir()} == {used, young, other}
-    assert [*tmp_path.iterdir()] == [other]
+            assert {*tmp_path.iterdir()} == {used, young, other, pipe}
+    assert {*tmp_path.iterdir()} == {other, pipe}
 
 
 def torchrun(lab: Laboratory, *command: str, restarts: int = 0) -> Any:

@@ -233,8 +233,9 @@ def temporary_folder(prefix: str) -> Iterator[Path]:
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """Raises OSError where another process has the lock."""
-    descriptor = os.open(folder, os.O_RDONLY)
+    """Raises OSError where another process has the lock, and for what is no folder."""
+    # Among the temporary files of all users a pipe of such a name would be waited at, and a link followed.
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield

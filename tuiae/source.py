@@ -225,7 +225,8 @@ def check_source(config: RunConfig) -> tuple[str, ...]:
             key = f"{ARGUMENTS}.{name}"
             has = ", ".join(found.defaults) or "none"
             near = did_you_mean(name, [*found.defaults])
-            raise ConfigError(f"{key}: {source.name} has no such argument{near}", f"its arguments: {has}")
+            none = "" if near else f"; --set '{ARGUMENTS}={{}}' gives it none"
+            raise ConfigError(f"{key}: {source.name} has no such argument{near}", f"its arguments: {has}{none}")
     lacking = [name for name, default in found.defaults.items() if default is ... and name not in (*given, GIVEN)]
     if lacking:
         asked = f"{ARGUMENTS}.{lacking[0]}"

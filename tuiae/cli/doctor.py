@@ -139,7 +139,7 @@ def look_at_training() -> Iterator[Finding]:
     if shutil.which(compiler):
         yield Finding("training", "good", f"a C compiler ({compiler}), for the kernels of trainings on the processor")
     else:
-        text = f"no C compiler ({compiler}): trainings on the processor take up to a half longer"
+        text = f"no C compiler ({compiler}): trainings on the processor take up to half as long again"
         yield Finding("training", "note", text, "install gcc or clang")
     nvml = open_nvml()
     cards = [] if nvml is None else read_gpus(nvml, users_environment(), lambda pid: ("", ""))

@@ -231,9 +231,9 @@ class TrainingSection(Section):
     """On a CPU: parts of a batch that are computed on a core each. auto goes by the network and the batch, never by the
     machine, so that the number of cores changes no bit; 0 lets PyTorch split each operation among its threads."""
     transposed: Literal["parts", "direct"] = "parts"
-    """How transposed convolutions are computed on a CPU: in parts (with few channels as a product and a sum over its
-    windows, the gradient of the bias by itself), up to four times as fast, or directly as in earlier versions, with
-    other last bits."""
+    """How transposed convolutions are computed on a CPU: in parts (with few channels as a product and a sum over
+    windows, the gradient of the bias by itself), up to four times as fast; or directly, as in earlier versions, which
+    rounds differently."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """float32 holds for convolutions on CUDA too, for which PyTorch would take TF32; bfloat16 is for matrix products
     and convolutions, and leaves weights, loss and metrics in float32. auto takes bfloat16 where the machine is quick at

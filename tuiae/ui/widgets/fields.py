@@ -51,10 +51,10 @@ NAMED = "O"
 
 
 class NumberInput(Input):
-    """A field for a number: it takes the characters of numbers, refuses other letters, as a list chooses by them, and
-    lets all other keys through to the screen.
+    """A field for a number: it takes the characters of numbers, refuses other letters (by which the lists beside it
+    choose, so that people type them), and lets all other keys through to the screen.
 
-    Without `keeps_letters` these go to the screen too, for a dialog that has keys among them."""
+    Without `keeps_letters` other letters go to the screen too, for a dialog that has keys among them."""
 
     @dataclass
     class Refused(Message):

@@ -99,7 +99,7 @@ class ConfigForm(Lasting, Vertical):
 
     @dataclass
     class Answered(Message):
-        """It did something else than the user did, or not what was asked for; `kind` is one of the message line."""
+        """The form changed what the user did not, or refused what the user did; `kind` is one of the message line's."""
 
         text: str
         kind: str
