@@ -35,9 +35,9 @@ _LOOSE_NUMBER = re.compile(r"[+-]?(\d+\.\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE |
 """`.001`, `5.` and `01.5`, which are numbers everywhere but in TOML."""
 
 
-def load_config(path: Path, overrides: dict[str, Any] | None = None, asker: str | Mapping[str, str] = SET) -> RunConfig:
-    """Read and validate a preset with overrides (dotted key -> value) on top; `asker` as for `build_config`."""
-    return build_config(read_document(path), overrides, source=str(path), asker=asker)
+def load_config(path: Path, overrides: dict[str, Any] | None = None) -> RunConfig:
+    """Read and validate a preset with overrides (dotted key -> value) on top."""
+    return build_config(read_document(path), overrides, source=str(path))
 
 
 _COMMANDS = {"preset": "run", "sweep": "sweep", "work": "reproduce"}

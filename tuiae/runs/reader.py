@@ -113,14 +113,14 @@ def _has_pulse(status: Status) -> bool:
     return silent < STALE_SECONDS
 
 
-def read_config(run: RunPaths, meta: Mapping[str, Any] | None = None) -> RunConfig | None:
-    """The run's config, or None when it is missing, not what the run began with (by its `meta`, read where it is not
-    given), or of a schema that this version does not know."""
-    return found[0] if (found := read_settings(run, meta)) is not None else None
+def read_config(run: RunPaths) -> RunConfig | None:
+    """The run's config, or None when it is missing, not what the run began with, or of a schema that this version does
+    not know."""
+    return found[0] if (found := read_settings(run)) is not None else None
 
 
 def read_settings(run: RunPaths, meta: Mapping[str, Any] | None = None) -> tuple[RunConfig, Mapping[str, Any]] | None:
-    """`read_config` with every setting of it by its dotted key."""
+    """`read_config` with every setting of it by its dotted key; `meta.json` is read where `meta` is not given."""
     try:
         config, settings, digest = read_alike(read_bytes(RunPaths.config.of(run)).decode())
     except (OSError, ValueError, RecursionError, ConfigError):
