@@ -15,8 +15,9 @@ from tests.test_live import overfit
 from tuiae.config import RunConfig, build_config, list_settings, load_config, settings_of
 from tuiae.config.presets import find_preset
 from tuiae.files import read_json
+from tuiae.runs.advice import BEST, START, Remedy
 from tuiae.runs.checkpoints import all_checkpoints
-from tuiae.runs.diagnosis import BEST, START, Finding, Remedy, Severity
+from tuiae.runs.diagnosis import Finding, Severity
 from tuiae.runs.lineage import fork_may_change
 from tuiae.runs.paths import RunPaths, list_runs
 from tuiae.runs.reader import read_status

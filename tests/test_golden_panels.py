@@ -35,8 +35,9 @@ from tuiae.render.works import draw_about, draw_claims, draw_trainings, work_lin
 from tuiae.reproduce.state import Expected, PlannedRun, StudyProcess, WorkState
 from tuiae.reproduce.verdicts import ClaimRow, RecipeRow, Verdict, Verdicts
 from tuiae.reproduce.work import MissingSet
+from tuiae.runs.advice import START
 from tuiae.runs.control import Edit
-from tuiae.runs.diagnosis import START, diagnose
+from tuiae.runs.diagnosis import diagnose
 from tuiae.runs.listing import RunRow
 from tuiae.runs.snapshot import Histogram, Note, Sample, Series, Snapshot, Status
 from tuiae.ui.draft import training_words

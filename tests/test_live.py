@@ -17,8 +17,9 @@ from tests.dashboard import AUTOENCODER, HOSTILE, Script, new_run, open_desk, sc
 from tuiae import __version__
 from tuiae.render.legend import run_marks
 from tuiae.render.status import own_pause, status_facts
+from tuiae.runs.advice import Remedy
 from tuiae.runs.control import describe_edit
-from tuiae.runs.diagnosis import AUTO_PAUSE, Finding, Remedy, Severity, diagnose
+from tuiae.runs.diagnosis import AUTO_PAUSE, Finding, Severity, diagnose
 from tuiae.runs.reader import RunReader
 from tuiae.runs.snapshot import Sample, Snapshot
 from tuiae.ui import app as dashboard

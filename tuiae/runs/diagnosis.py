@@ -7,16 +7,30 @@ by looking at those of the five works.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import IntEnum
-from typing import Any, TypeAlias
 
 import numpy as np
 
-from tuiae.config import RunConfig, learning_rate, short_key, typed
-from tuiae.runs.control import Edit, offered
-from tuiae.runs.evidence import HIGH_RATE, SETTLED, Evidence, raises_of
+from tuiae.config import RunConfig, learning_rate
+from tuiae.runs.advice import (
+    BEST,
+    MUCH,
+    SOME,
+    START,
+    Remedy,
+    against_collapse,
+    against_overfitting,
+    clip_advice,
+    excessive_raise,
+    fork_advice,
+    lower_rate,
+    other_rate,
+    rounded,
+)
+from tuiae.runs.control import Edit
+from tuiae.runs.evidence import SETTLED, Evidence, raises_of
 from tuiae.runs.snapshot import Sample, Snapshot
 
 DIVERGED = "the loss is no longer a number"
@@ -41,17 +55,12 @@ DOUBLED = 2.0  # times the best loss, on training images too: no longer a matter
 LOST = 0.1  # of what was learned: of 172 runs those that lost less mostly recovered, the 9 that lost more did not
 EXPLODED = 3.0  # times the lowest training loss, of medians over LIVE_BLOCK points, before an epoch has ended
 LIVE_BLOCK = 10  # live points, two seconds or more: single batches scatter
-FEW_STEPS = 100  # before them a rate that is not high has not shown yet whether it is too low
 MANY_DEAD = 0.5  # of the code's units: with ReLU a quarter or a third are dead in trainings that go well, too
 MANY_COLLAPSED = 0.5  # of the units: a wide code always leaves some unused
 NO_NATS = 0.01  # KL of a unit that carries nothing
 FEWEST_IMAGES = 5  # of a class among the test images, before its absence from the predictions means something
 ALIKE = 0.1  # of what images differ: of 172 runs the 4 that learned nothing gave 0.08 at most, slow ones 0.19
 NAMED = 4  # classes named in a sentence
-
-SOME, MUCH = 3, 10  # times, by which a remedy changes a rate: where the training goes well otherwise, and where not
-SOME_DROPOUT, MOST_DROPOUT = 0.2, 0.5
-SOME_DECAY, MOST_DECAY = 1e-4, 10.0
 
 
 class Severity(IntEnum):
@@ -63,34 +72,6 @@ class Severity(IntEnum):
     """The training goes on for little or nothing."""
     SERIOUS = 3
     """Every further epoch makes the network worse, or finds it dead: what `training.auto_pause` stops at."""
-
-
-NOW, BEST, START = "now", "best", "start"
-"""Where a remedy begins: in the training as it is, at its best weights, at the first step of a new run."""
-
-
-@dataclass(frozen=True)
-class Remedy:
-    """An advice as settings, for whoever wants to try it."""
-
-    changes: Mapping[str, Any]
-    """Dotted key -> what it would be."""
-    begin: str | int = NOW
-    """NOW, BEST, START, or the step before which it would have to begin."""
-
-    @property
-    def words(self) -> str:
-        """What it changes, such as `learning_rate 0.0002`."""
-        return ", ".join(f"{short_key(key)} {typed(value)}" for key, value in self.changes.items())
-
-
-def _rounded(value: float) -> float:
-    """A value with one digit, as people choose them."""
-    return float(f"{value:.1g}")
-
-
-Advice: TypeAlias = tuple[str, tuple[Remedy, ...]]
-"""What to try next in words, and what of that is a matter of settings."""
 
 
 @dataclass(frozen=True)
@@ -138,7 +119,7 @@ def diagnose(snapshot: Snapshot, sample: Sample | None = None) -> tuple[Finding,
 def divergence(evidence: Evidence) -> Finding | None:
     """A loss that is not a number, or is far above its best on training images too."""
     rate, begin = f"lower training.learning_rate (now {evidence.rate:g})", BEST if evidence.has_weights else START
-    lower = Remedy({"training.learning_rate": _rounded(evidence.rate / MUCH)}, begin)
+    lower = Remedy({"training.learning_rate": rounded(evidence.rate / MUCH)}, begin)
     if evidence.failure.startswith(DIVERGED):
         if raises := raises_of(evidence.config, evidence.suspects):
             return Finding("divergence", Severity.SERIOUS, evidence.failure, *fork_advice(evidence, raises[-1]))
@@ -222,35 +203,12 @@ def overfitting(evidence: Evidence) -> Finding | None:
         f"test loss has risen {test[-1] / test[best] - 1:.0%} from its best ({test[best]:.4g} at epoch "
         f"{evidence.recent.epochs[best]:g}) while that of training images fell {1 - train[-1] / train[best]:.0%}"
     )
-    (cure, remedies), better = _against_overfitting(evidence), "weights/best is the better network"
+    (cure, remedies), better = against_overfitting(evidence), "weights/best is the better network"
     if not evidence.has_weights:
         advice = f"stop, or {cure}" if evidence.is_live else f"next time {cure}"
     else:
         advice = f"stop, {better}, or {cure}" if evidence.is_live else f"{better}; next time {cure}"
     return Finding("overfitting", Severity.SERIOUS, sentence, advice, remedies)
-
-
-def _against_overfitting(evidence: Evidence) -> Advice:
-    """What would keep a network from learning its images by heart, and is not done already."""
-    begin = NOW if evidence.is_live else START
-    config, dropout = evidence.config, evidence.config.model.dropout
-    dropped = [edit for edit in evidence.suspects if edit.key == "model.dropout" and edit.new == dropout < edit.old]
-    if dropped:
-        return f"take an edit back: {dropped[-1].words}", (Remedy({"model.dropout": dropped[-1].old}, begin),)
-    raised, remedies = list[str](), list[Remedy]()
-    if dropout < MOST_DROPOUT and "model.dropout" in offered(config):
-        raised.append(f"model.dropout (now {dropout:g})")
-        remedies.append(Remedy({"model.dropout": SOME_DROPOUT if dropout < SOME_DROPOUT else MOST_DROPOUT}, begin))
-    if limit := config.data.train_limit:
-        raised.append(f"data.train_limit (now {limit})")
-        remedies.append(Remedy({"data.train_limit": 2 * limit}, START))
-    if (decay := config.training.weight_decay) < MOST_DECAY:
-        raised.append(f"training.weight_decay (now {decay:g})")
-        remedies.append(Remedy({"training.weight_decay": min(MUCH * decay, MOST_DECAY) or SOME_DECAY}, START))
-    if not raised:
-        return "train on more images", ()
-    *others, last = raised
-    return f"raise {', '.join(others)}{' or ' if others else ''}{last}", tuple(remedies)
 
 
 def stuck(evidence: Evidence) -> Finding | None:
@@ -261,7 +219,7 @@ def stuck(evidence: Evidence) -> Finding | None:
     if recent.epochs[-EARLY] < evidence.config.rising_epochs:
         return None
     sentence = f"training loss has hardly moved in {recent.epochs[-1]:g} epochs (from {first:.4g} to {last:.4g})"
-    return Finding("stuck", Severity.WARNING, sentence, *_other_rate(evidence))
+    return Finding("stuck", Severity.WARNING, sentence, *other_rate(evidence))
 
 
 def oscillation(evidence: Evidence) -> Finding | None:
@@ -277,13 +235,7 @@ def oscillation(evidence: Evidence) -> Finding | None:
     if np.median(last) > (1 + HIGHER) * np.min(evidence.recent.test):
         return None  # it climbs as well, and lower rates may no longer help
     sentence = f"test loss swings by {swing:.0%} from one evaluation to the next and {flat}"
-    return Finding("oscillation", Severity.WARNING, sentence, *_lower_rate(evidence))
-
-
-def _lower_rate(evidence: Evidence) -> Advice:
-    """The advice to take shorter steps."""
-    lower = Remedy({"training.learning_rate": _rounded(evidence.rate / SOME)})
-    return f"lower training.learning_rate (now {evidence.rate:g})", (lower,)
+    return Finding("oscillation", Severity.WARNING, sentence, *lower_rate(evidence))
 
 
 def plateau(evidence: Evidence) -> Finding | None:
@@ -292,7 +244,7 @@ def plateau(evidence: Evidence) -> Finding | None:
     if flat is None or np.median(test[-SETTLED:]) > (1 + RISEN) * np.min(test):
         return None
     model, steady = evidence.config.model, evidence.config.training.schedule == "constant"
-    advice, remedies = _lower_rate(evidence) if steady else ("", ())
+    advice, remedies = lower_rate(evidence) if steady else ("", ())
     if not (model.encoder_run or model.is_custom):  # whose code is as wide as it is
         wider = f"widen model.latent (now {model.latent})"
         advice = f"{advice}, {wider}, or stop" if steady else f"stop, or {wider}"
@@ -340,64 +292,6 @@ _CURVE_CHECKS: tuple[_Check, ...] = (divergence, overfitting, stuck, oscillation
 """The first finding stands."""
 
 
-# What an edit did, and the advice that follows.
-
-
-def clip_advice(config: RunConfig) -> tuple[str, Remedy]:
-    """The advice to bound the gradients, or to bound them further."""
-    bound = config.training.clip_norm
-    words = f"lower training.clip_norm (now {bound:g})" if bound else "set training.clip_norm = 1"
-    return words, Remedy({"training.clip_norm": _rounded(bound / MUCH) if bound else 1.0})
-
-
-def fork_advice(evidence: Evidence, edit: Edit) -> Advice:
-    """The advice to fork from before an edit, so that the fork leaves it out."""
-    measured, undone = evidence.comparable, {edit.key: edit.old}
-    before = measured.steps <= edit.step
-    if edit.step < evidence.first_step:
-        return "start again without that edit", (Remedy(undone, START),)
-    if before.any() and np.min(measured.test[before]) <= np.min(measured.test):
-        return f"fork from weights/best, which is from before step {edit.step:,}", (Remedy(undone, BEST),)
-    return f"fork from a checkpoint before step {edit.step:,}", (Remedy(undone, edit.step),)
-
-
-def _excessive_raise(evidence: Evidence) -> Edit | None:
-    """The first edit that raised the learning rate into the range where trainings become unstable; None without one,
-    and where the training began in that range."""
-    raises = evidence.rate_raises if evidence.first_rate <= evidence.high_rate else []
-    return next((edit for edit in raises if edit.new > evidence.high_rate), None)
-
-
-def _other_rate(evidence: Evidence) -> Advice:
-    """The advice to leave out an edit that raised the learning rate too far, or something else, or to take another
-    rate."""
-    training, high, key = evidence.config.training, evidence.high_rate, "training.learning_rate"
-    if evidence.is_lowered:
-        lost = f"the network was lost at a rate of {evidence.first_rate:g}, and a lower one does not bring it back"
-        anew = Remedy({key: evidence.rate}, START)
-        return f"{lost}; start a new run, not a fork, with {key} {evidence.rate:g}", (anew,)
-    others = [edit for edit in evidence.suspects if edit.key != key and edit.new > edit.old]
-    if (edit := _excessive_raise(evidence) or next(iter(others), None)) is not None:
-        advice, without = fork_advice(evidence, edit)
-        return f"{advice}: {edit.words}", without
-    if evidence.rate > high:  # what its gradients could use may be lost by now
-        advice, other = "start again with a lower", Remedy({key: _rounded(high / SOME)}, START)
-    elif evidence.steps < FEW_STEPS:
-        advice = f"take more than these {evidence.steps} steps: raise training.epochs (now {training.epochs})"
-        smaller = Remedy({"training.batch_size": max(training.batch_size // MUCH, 1)}, START)
-        longer = Remedy({"training.epochs": 2 * training.epochs})
-        return f"{advice} or lower training.batch_size (now {training.batch_size})", (longer, smaller)
-    else:
-        advice, other = "raise", Remedy({key: _rounded(min(MUCH * evidence.rate, high))})
-    advice = f"{advice} {key} (now {evidence.rate:g})"
-    if training.optimizer == "sgd":
-        advice += ", or take training.optimizer = 'adam'"
-        # Of another kind, whose steps are longer or shorter at the same rate.
-        usual = _rounded(HIGH_RATE["adam"] / SOME)
-        return advice, (other, Remedy({"training.optimizer": "adam", key: usual}, START))
-    return advice, (other,)
-
-
 # What the code and the pictures say.
 
 
@@ -406,7 +300,7 @@ def posterior_collapse(evidence: Evidence) -> Finding | None:
     model = evidence.config.model
     if not model.is_variational or len(evidence.kl) < SETTLED:
         return None
-    advice, remedies = _against_collapse(evidence)
+    advice, remedies = against_collapse(evidence)
     if np.max(evidence.kl[-SETTLED:]) < NO_NATS * model.latent:
         sentence = (
             f"the posterior has collapsed: the code of {model.latent} carries {evidence.kl[-1]:.2g} nats an image"
@@ -423,19 +317,6 @@ def posterior_collapse(evidence: Evidence) -> Finding | None:
     return Finding("collapse", Severity.NOTE, sentence, advice, (*remedies, narrower))
 
 
-def _against_collapse(evidence: Evidence) -> Advice:
-    """What would let the code carry more, and is not done already."""
-    training = evidence.config.training
-    raised = [edit for edit in evidence.suspects if edit.key == "training.beta" and edit.new == training.beta]
-    if raised:
-        return f"take an edit back: {raised[-1].words}", (Remedy({"training.beta": raised[-1].old}),)
-    longer = f"over more epochs (training.beta_warmup, now {training.beta_warmup:g})"
-    slowly = f"let it rise {longer if training.beta_warmup else 'slowly (training.beta_warmup)'}"
-    lower = Remedy({"training.beta": _rounded(training.beta / MUCH)})
-    rising = Remedy({"training.beta_warmup": 2 * training.beta_warmup or float(max(training.epochs // 2, 1))}, START)
-    return f"lower training.beta (now {training.beta:g}), or {slowly}", (lower, rising)
-
-
 def dead_units(evidence: Evidence) -> Finding | None:
     """Units of the code that are the same for every test image."""
     share, model = evidence.dead, evidence.config.model
@@ -446,7 +327,7 @@ def dead_units(evidence: Evidence) -> Finding | None:
     if count == model.latent:
         sentence = f"all {count} units of the code are dead (every test image has the same code)"
     key, first, rate = "training.learning_rate", evidence.first_rate, evidence.rate
-    advice, lower = f"start again with a lower {key} (now {rate:g})", _rounded(rate / MUCH)
+    advice, lower = f"start again with a lower {key} (now {rate:g})", rounded(rate / MUCH)
     if first > rate:  # they do not come back at a lower rate, and may never have died at it
         advice, lower = f"start again with {key} {rate:g} (it began with {first:g})", rate
     remedies: tuple[Remedy, ...] = (Remedy({key: lower}, START),)
@@ -476,10 +357,10 @@ def one_picture(evidence: Evidence, sample: Sample | None) -> Finding | None:
     is_falling = len(recent) > 0 and recent[-1] <= (1 - STILL) * recent[0]
     if not is_high and (is_falling or (evidence.is_live and len(recent) < SETTLED)):
         return None  # it is leaving it behind, or has not had the time since an edit
-    thrown = is_high or _excessive_raise(evidence) is not None
+    thrown = is_high or excessive_raise(evidence) is not None
     hopeless = evidence.is_lowered or (thrown and len(evidence.comparable.test) >= WINDOW)
     severity = Severity.SERIOUS if hopeless else Severity.WARNING
-    return Finding("one-picture", severity, sentence, *_other_rate(evidence))
+    return Finding("one-picture", severity, sentence, *other_rate(evidence))
 
 
 def missing_classes(config: RunConfig, sample: Sample | None) -> Finding | None:
@@ -494,7 +375,7 @@ def missing_classes(config: RunConfig, sample: Sample | None) -> Finding | None:
     names = ", ".join(named) + (", ..." if len(missing) > NAMED else "")
     sentence = f"no test image is taken for {len(missing)} of {len(counts)} classes ({names})"
     advice = "train for longer, or lower training.learning_rate"
-    lower = Remedy({"training.learning_rate": _rounded(config.training.learning_rate / SOME)})
+    lower = Remedy({"training.learning_rate": rounded(config.training.learning_rate / SOME)})
     remedies: tuple[Remedy, ...] = (Remedy({"training.epochs": 2 * config.training.epochs}), lower)
     if config.model.head == "relu-dropout":
         remedies = (Remedy({"model.head": "linear"}, START),)

@@ -20,9 +20,10 @@ from tuiae.config import RunConfig, counted, list_settings, parse_value, typed
 from tuiae.errors import ConfigError, TrainingError, TuiaeError
 from tuiae.preflight import warn_of_change
 from tuiae.render.text import clean
+from tuiae.runs.advice import BEST, NOW, START, Remedy
 from tuiae.runs.checkpoints import all_checkpoints, no_checkpoint, pointed, read_position
 from tuiae.runs.control import EDITABLE, Value, check_setting, label_of, offered, propose, value_of
-from tuiae.runs.diagnosis import BEST, NOW, START, Finding, Remedy
+from tuiae.runs.diagnosis import Finding
 from tuiae.runs.labels import read_label
 from tuiae.runs.lineage import config_at, fork_config, fork_may_change, need_config, no_config
 from tuiae.runs.paths import RunPaths, need_run

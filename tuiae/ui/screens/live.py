@@ -19,7 +19,8 @@ from tuiae.render.network import NO_HISTOGRAMS
 from tuiae.render.pixels import Sheet
 from tuiae.render.status import Fact, idle_facts, state_badge, status_facts
 from tuiae.render.text import clean
-from tuiae.runs.diagnosis import Finding, Remedy
+from tuiae.runs.advice import Remedy
+from tuiae.runs.diagnosis import Finding
 from tuiae.runs.paths import RunPaths, undated
 from tuiae.runs.snapshot import Sample, Snapshot
 from tuiae.source import UntrustedCodeError
