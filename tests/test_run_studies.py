@@ -396,6 +396,7 @@ def test_stop_kills_a_worker_that_does_not_answer(lab: Laboratory, workers: list
     assert (stopped.stdout.startswith(f"{run.id}: killed"), "error" in stopped.stderr) == (True, False)
     assert workers[0].wait(20) == -signal.SIGKILL
     assert read_status(run).state == "lost"
+    assert control.waited(run, "stop") is None  # which would stop it as soon as it is resumed
 
 
 def test_a_process_that_is_no_worker_of_the_run_is_let_alone(

@@ -211,9 +211,6 @@ def fsync_directory(path: Path) -> None:
         os.close(descriptor)
 
 
-_COMPACT = json.JSONEncoder(allow_nan=False, separators=(",", ":"))
-
-
 YOUNG_SECONDS = 60.0  # of a folder that its maker may not have locked yet
 
 
@@ -241,6 +238,9 @@ def _locked(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+_COMPACT = json.JSONEncoder(allow_nan=False, separators=(",", ":"))
 
 
 class LineFile:

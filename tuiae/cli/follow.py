@@ -18,10 +18,10 @@ from tuiae.machine import LEAVING, Interrupt
 from tuiae.preflight import warn_of_change
 from tuiae.render.text import count, harmless, number
 from tuiae.runs.checkpoints import all_checkpoints
-from tuiae.runs.control import Edit, check_setting, propose, send, waited
+from tuiae.runs.control import Edit, check_setting, end_worker, propose, send, waited
 from tuiae.runs.listing import summarise
 from tuiae.runs.paths import RunPaths, is_gone, is_tracked
-from tuiae.runs.process import describe_death, first_traceback, kill_worker
+from tuiae.runs.process import describe_death, first_traceback
 from tuiae.runs.reader import RunReader, read_status
 from tuiae.runs.removal import discard_untrained
 from tuiae.runs.snapshot import Snapshot, Status
@@ -225,7 +225,7 @@ def stop_run(run: RunPaths, output: Output, *, kill: bool = False) -> ExitCode:
                 ends = "its program" if is_tracked(run) else "its worker, and what came after its last checkpoint"
                 hint = f"`tuiae stop --kill {run.id}` ends {ends}"
                 raise TrainingError(f"{run.id} has not stopped within {ANSWER_SECONDS:.0f} s", hint)
-            kill_worker(run, read_status(run))
+            end_worker(run, read_status(run))
             wait_until(lambda: not read_status(run).live, LEAVE_SECONDS)
             killed = read_status(run).state == "lost"
     snapshot = RunReader(run.root).read_all()

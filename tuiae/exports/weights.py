@@ -167,7 +167,7 @@ PLAIN: dict[type[nn.Module], type[nn.Module]] = {
     Sigmoid: nn.Sigmoid,
     ConvTranspose2d: nn.ConvTranspose2d,
 }
-"""PyTorch's layers, of which ours are quicker ones."""
+"""Our quicker layers -> those of PyTorch that do the same."""
 
 
 def _as_torch_has_it(layer: nn.Module) -> nn.Module:

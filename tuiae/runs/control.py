@@ -17,13 +17,16 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tuiae.config import CUSTOM, RunConfig, build_config, did_you_mean, settings_of
 from tuiae.errors import ConfigError
 from tuiae.files import MAX_COUNT, MAX_EPOCH, MAX_TIME, as_number, is_count, make_way, read_json, replace_json
 from tuiae.runs.paths import RunPaths, unwritable
-from tuiae.runs.process import terminate_worker
+from tuiae.runs.process import kill_worker, terminate_worker
+
+if TYPE_CHECKING:
+    from tuiae.runs.snapshot import Status
 
 COMMANDS = ("pause", "resume", "step", "stop", "save", "set")
 """`step` takes `steps`, after which the run pauses (again). `set` takes `key`, one of EDITABLE, and its new `value`."""
@@ -93,6 +96,13 @@ def waited(run: RunPaths, command: str) -> float | None:
             if read_json(path).get("command") == command:
                 sent.append(os.stat(path).st_mtime)
     return max(0.0, time.time() - min(sent)) if sent else None
+
+
+def end_worker(run: RunPaths, status: Status) -> None:
+    """As `kill_worker`. What has waited for the worker goes: a run that has not begun would obey a stop when it is
+    resumed."""
+    kill_worker(run, status)
+    take(run)
 
 
 # Edits.

@@ -24,7 +24,6 @@ from tuiae.runs.checkpoints import pointed, read_position
 from tuiae.runs.labels import Label, check_label, check_tags, read_label, relabel, write_label
 from tuiae.runs.listing import RunRow
 from tuiae.runs.paths import RunPaths
-from tuiae.runs.process import kill_worker
 from tuiae.runs.reader import read_status
 from tuiae.runs.removal import check_removable, delete_run, dependents, size_of
 from tuiae.ui.screens.base import BaseScreen
@@ -210,7 +209,7 @@ def ask_kill(screen: BaseScreen, run: RunPaths, title: str) -> None:
     answers = [("cancel", "Leave it alone"), ("kill", f"Kill process {status.pid}")]
 
     def kill(_: str) -> None:
-        kill_worker(run, status)
+        control.end_worker(run, status)
         goes_on = "" if status.tracked else f" · R goes on from {kept}"
         screen.message.tell(f"the {worker} of {title} is killed{goes_on}", "caution")
         if screen.feed is not None:
