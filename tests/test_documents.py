@@ -22,7 +22,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tests.mutations import draw_live, draw_runs
-from tuiae.cli.runs import status_lines, status_record
+from tuiae.cli.status import status_lines, status_record
 from tuiae.config import RunConfig, build_config, dump_config, parse_override, settings_of
 from tuiae.config.document import fingerprint, parse_toml, read_alike
 from tuiae.data.cache import FILE_NAME, read_manifest

@@ -15,7 +15,7 @@ import torch
 from tests.conftest import SMALL, Laboratory
 from tests.endings import same
 from tests.training import train
-from tuiae.cli.runs import status_lines
+from tuiae.cli.status import status_lines
 from tuiae.config import load_config
 from tuiae.errors import ConfigError, TrainingError
 from tuiae.files import read_json, replace_json

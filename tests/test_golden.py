@@ -19,7 +19,7 @@ from tests.conftest import Laboratory, record_edit
 from tests.dashboard import AUTOENCODER, CLASSIFIER, Script, fixed, new_run, script
 from tests.golden import Golden, titled
 from tests.small_work import JUDGED
-from tuiae.cli.runs import status_lines
+from tuiae.cli.status import status_lines
 from tuiae.files import read_json, replace_json
 from tuiae.render.compare import compare_curves, group_key
 from tuiae.render.sweeps import draw_summary, summary_notes

@@ -11,7 +11,7 @@ import pytest
 
 from tests.conftest import Laboratory
 from tests.dashboard import AUTOENCODER, CLASSIFIER, HOSTILE, new_run, script
-from tuiae.cli.runs import spoken, status_lines
+from tuiae.cli.status import spoken, status_lines
 from tuiae.config import RunConfig
 from tuiae.files import replace_json
 from tuiae.runs.paths import RunPaths

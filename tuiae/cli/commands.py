@@ -258,7 +258,7 @@ def status(
     once: Annotated[bool, typer.Option("--once", help="Print it once, not again after each epoch.")] = False,
 ) -> None:
     """Say in plain words how a run is doing. The text fits a small screen and suits a screen reader."""
-    from tuiae.cli.runs import show_status
+    from tuiae.cli.status import show_status
 
     show_status(find_live(run), replace(output, plain=True, plot=output.plot or is_terminal(sys.stdout)), once=once)
 

@@ -1,4 +1,4 @@
-"""Commands that look at recorded runs and keep them in order: `tuiae runs`, `show`, `status`, `label`, `delete`."""
+"""Commands that look at recorded runs and keep them in order: `tuiae runs`, `show`, `label`, `delete`."""
 
 from __future__ import annotations
 
@@ -18,9 +18,7 @@ from tuiae.cli.output import AsciiStream, Output
 from tuiae.config import value_text
 from tuiae.errors import ConfigError
 from tuiae.exports.formats import write_points
-from tuiae.files import as_number
 from tuiae.images import measured_kind, test_words
-from tuiae.machine import Interrupt
 from tuiae.render.curves import Curve, draw_curves, without_dashes
 from tuiae.render.grid import sample_grid
 from tuiae.render.legend import legend, own_terms, plot_title, run_curves, second_metrics
@@ -34,11 +32,9 @@ from tuiae.render.text import (
     figure,
     join_lines,
     megabytes,
-    number,
     of_epochs,
     rate,
     shorten,
-    wrap,
 )
 from tuiae.runs.checkpoints import all_checkpoints
 from tuiae.runs.diagnosis import Finding, diagnose
@@ -47,7 +43,7 @@ from tuiae.runs.lineage import no_config
 from tuiae.runs.listing import RunLister, RunRow, summarise
 from tuiae.runs.paths import RunPaths, check_runs_dir, runs_dir
 from tuiae.runs.query import HELP, find_tagged, parse_query
-from tuiae.runs.reader import NO_CONFIG, RunReader, read_sample
+from tuiae.runs.reader import RunReader, read_sample
 from tuiae.runs.removal import check_removable, delete_run, dependents, size_of
 from tuiae.runs.snapshot import Note, Sample, Snapshot
 
@@ -136,6 +132,28 @@ def show_run(run: RunPaths, output: Output) -> None:
     show_curves(snapshot, output)
 
 
+def findings(snapshot: Snapshot) -> tuple[Finding, ...]:
+    """The findings about a run, its newest pictures included."""
+    return diagnose(snapshot, _newest_sample(snapshot))
+
+
+def next_command(snapshot: Snapshot) -> str:
+    """The command that continues a run that stands still; empty for any other."""
+    command, state = f"`tuiae resume {clean(snapshot.id)}`", snapshot.status.state
+    if snapshot.tracked is not None and state != "paused":
+        again = f"tuiae.track(resume={clean(snapshot.id)!r})"
+        how = f"start it again, with {again} to go on with these curves"
+        return f"its program is gone; {how}" if state == "lost" else ""
+    if state in ("lost", "unknown"):
+        cause = "its worker is gone" if state == "lost" else "its status cannot be read"
+        saved = all_checkpoints(RunPaths(snapshot.path))
+        how = "continues from its newest checkpoint" if saved else "trains it from the first step"
+        return f"{cause}; {command} {how}"
+    if snapshot.status.silent:
+        return f"its worker does not answer; `tuiae stop --kill {clean(snapshot.id)}` ends it"
+    return f"{command} continues it" if state in ("stopped", "paused") else ""
+
+
 def _history(snapshot: Snapshot) -> list[Note]:
     """Every start, edit, warning and end; pauses and the like only among the last few notes."""
     edited, recent = {edit.time for edit in snapshot.edits}, snapshot.notes[-RECENT:]
@@ -153,7 +171,7 @@ def show_result(snapshot: Snapshot, output: Output) -> None:
         device = f"; {status.device}" if status.device else ""
         output.line(f"{model.words}{encoder}{frozen}, on {config.data.dataset}{device}")
     elif snapshot.tracked is not None:
-        output.line(f"tracked: {_own_words(snapshot)}")
+        output.line(f"tracked: {own_words(snapshot)}")
     else:
         for line in no_config(RunPaths(snapshot.path)).lines():
             output.line(line, "yellow")
@@ -176,7 +194,7 @@ def show_result(snapshot: Snapshot, output: Output) -> None:
     output.line(f"run directory: {snapshot.path}")
 
 
-def _own_words(snapshot: Snapshot, most: int = 400) -> str:
+def own_words(snapshot: Snapshot, most: int = 400) -> str:
     """The settings of a tracked run as they are now, by the names that its program gave them."""
     settings = snapshot.own_settings.items()
     words = ", ".join(f"{clean(key, 40)} {clean(value_text(value), 60)}" for key, value in settings)
@@ -264,177 +282,6 @@ def show_points(run: RunPaths, output: Output) -> None:
     if output.json:
         raise ConfigError("--csv and --json are two documents", "give one of them")
     write_points(RunReader(run.root).read_all(), AsciiStream(sys.stdout) if output.ascii else sys.stdout)
-
-
-# `tuiae status`: no bars, frames or colours.
-
-COLUMNS, ROWS = 80, 24
-LOG_LINES = 5
-POLL_SECONDS = 0.25
-NOT_YET = "not known yet"
-UNITS = (("day", 86400), ("hour", 3600), ("minute", 60), ("second", 1))
-
-
-def show_status(run: RunPaths, output: Output, *, once: bool) -> None:
-    """Print how the run is doing; unless `once`, again after each of its epochs until it ends or Ctrl-C."""
-    reader, interrupt = RunReader(run.root), Interrupt()
-    snapshot = reader.read_all()
-    if output.json:
-        output.document(status_record(snapshot))
-        return
-    for line in status_lines(snapshot):
-        output.line(line)
-    if once:
-        show_curves(snapshot, output)
-        return
-    with interrupt.listening():
-        while snapshot.status.live and not interrupt.count:
-            time.sleep(POLL_SECONDS)
-            before, snapshot = snapshot, reader.poll()
-            if _evaluations(snapshot) != _evaluations(before) or not snapshot.status.live:
-                for line in ("", *status_lines(snapshot)):
-                    output.line(line)
-
-
-def _evaluations(snapshot: Snapshot) -> int:
-    series = snapshot.series.get(("test", "loss"))
-    return 0 if series is None else len(series.values)
-
-
-def status_record(snapshot: Snapshot) -> dict[str, Any]:
-    """The status as JSON: what `show --json` says without the history, and how the run is doing."""
-    status, best = snapshot.status, snapshot.best("test", "loss")
-    record = {key: value for key, value in summarise(snapshot).items() if key not in ("history", "epoch_seconds")}
-    return {
-        **record,
-        "phase": status.phase,
-        "trouble": status.trouble if status.live else "",
-        "epochs_planned": status.epochs,
-        "elapsed_seconds": status.elapsed,
-        "seconds_left": status.eta if status.live else None,
-        "best": {"test/loss": best.value, "epoch": best.epoch} if best else None,
-        "live_loss": as_number(snapshot.latest("live", "loss")),
-        "findings": [
-            {
-                "kind": found.kind,
-                "sentence": found.sentence,
-                "advice": found.advice,
-                "remedies": [{"changes": dict(one.changes), "begin": one.begin} for one in found.remedies],
-            }
-            for found in findings(snapshot)
-        ],
-        "log": [clean(line) for line in snapshot.log[-LOG_LINES:]],
-    }
-
-
-def status_lines(snapshot: Snapshot) -> list[str]:
-    """At most ROWS lines of at most COLUMNS cells; the log takes what the rest leaves."""
-    status, best = snapshot.status, snapshot.best("test", "loss")
-    facts = [
-        ("run", clean(snapshot.id)),
-        ("state", _state(snapshot)),
-        ("trouble", clean(status.trouble) if status.live else ""),
-        ("what", _what(snapshot)),
-        ("progress", _progress(snapshot)),
-        ("time", _time(snapshot)),
-        ("losses", _train_and_test(snapshot, "loss")),
-        ("best", f"test loss {number(best.value)} after epoch {best.epoch:g}" if best else ""),
-        ("accuracy", _train_and_test(snapshot, "accuracy")),
-        ("error", failure_words(status)),
-        ("refused", refusal_words(snapshot.status)),
-        ("next", next_command(snapshot)),
-        *(("finding", f"{finding}") for finding in findings(snapshot)),
-    ]
-    lines: list[str] = []
-    for name, words in facts:
-        if words:
-            # Not at hyphens: a command with a run's id is there to be copied.
-            lines += wrap(f"{name}: {words}", COLUMNS, "  ", hyphens=False)
-    logged = [f"log: {clean(line)}" for line in snapshot.log if clean(line)]
-    left = min(LOG_LINES, max(ROWS - len(lines), 0))
-    return [shorten(line, COLUMNS) for line in (lines + logged[max(len(logged) - left, 0) :])[:ROWS]]
-
-
-def findings(snapshot: Snapshot) -> tuple[Finding, ...]:
-    """The findings about a run, its newest pictures included."""
-    return diagnose(snapshot, _newest_sample(snapshot))
-
-
-def next_command(snapshot: Snapshot) -> str:
-    """The command that continues a run that stands still; empty for any other."""
-    command, state = f"`tuiae resume {clean(snapshot.id)}`", snapshot.status.state
-    if snapshot.tracked is not None and state != "paused":
-        again = f"tuiae.track(resume={clean(snapshot.id)!r})"
-        how = f"start it again, with {again} to go on with these curves"
-        return f"its program is gone; {how}" if state == "lost" else ""
-    if state in ("lost", "unknown"):
-        cause = "its worker is gone" if state == "lost" else "its status cannot be read"
-        saved = all_checkpoints(RunPaths(snapshot.path))
-        how = "continues from its newest checkpoint" if saved else "trains it from the first step"
-        return f"{cause}; {command} {how}"
-    if snapshot.status.silent:
-        return f"its worker does not answer; `tuiae stop --kill {clean(snapshot.id)}` ends it"
-    return f"{command} continues it" if state in ("stopped", "paused") else ""
-
-
-def _state(snapshot: Snapshot) -> str:
-    status = snapshot.status
-    busy = status.live and status.phase and status.state not in ("paused", status.phase)
-    phase = f", {clean(status.phase)}" if busy else ""
-    device = f"on {clean(status.device)}" if status.device else ""
-    return ", ".join(filter(None, (status.state + phase, silence_words(status), device)))
-
-
-def _what(snapshot: Snapshot) -> str:
-    config = snapshot.current_config
-    if snapshot.tracked is not None:
-        return f"a program of its own; {_own_words(snapshot, 120)}"
-    if config is None:
-        return NO_CONFIG
-    noise = "no noise" if config.noise.kind == "none" else f"{config.noise.kind} noise {config.noise.level:g}"
-    model = config.model
-    network = clean(model.words) if model.is_custom else f"{model.family}, code of {model.latent}"
-    return f"{network}, on {clean(config.data.dataset)}, {noise}"
-
-
-def _progress(snapshot: Snapshot) -> str:
-    status = snapshot.status
-    share = "" if status.share is None else f", {status.share:.0%} done"
-    epochs = f"{status.epochs:,}" if status.epochs else "an unknown number"
-    return f"epoch {status.epoch:,} of {epochs}, step {count(status.step)}{share}"
-
-
-def _time(snapshot: Snapshot) -> str:
-    status = snapshot.status
-    if status.elapsed is None:
-        return NOT_YET
-    parts = [f"{spoken(status.elapsed)} {'so far' if status.live else 'in all'}"]
-    if status.live:
-        parts.append("time left " + NOT_YET if status.eta is None else f"about {spoken(status.eta)} left")
-    return ", ".join(filter(None, (*parts, rate(status.images_per_second, "images a second"))))
-
-
-def _train_and_test(snapshot: Snapshot, metric: str) -> str:
-    """`train 0.0123, test 0.0131`; before the first evaluation the newest live point; nothing without such a metric."""
-    values = [(split, snapshot.latest(split, metric)) for split in ("train", "test")]
-    if known := [f"{split} {figure(metric, value)}" for split, value in values if value is not None]:
-        return ", ".join(known)
-    live = snapshot.series.get(("live", metric))
-    if live is None or live.last is None:
-        return NOT_YET if metric == "loss" else ""
-    when = "now" if snapshot.status.live else "at last"
-    return f"train {figure(metric, live.last)} {when}, within epoch {math.ceil(live.epochs[-1])}; test {NOT_YET}"
-
-
-def spoken(seconds: float) -> str:
-    """A time in words, by its two largest units: `1 hour 2 minutes`, `42 seconds`."""
-    rest = max(round(seconds), 0)
-    parts = []
-    for name, size in UNITS:
-        amount, rest = divmod(rest, size)
-        if amount:
-            parts.append(f"{amount} {name}{'s' if amount > 1 else ''}")
-    return " ".join(parts[:2]) or "0 seconds"
 
 
 # `tuiae label` and `delete`
