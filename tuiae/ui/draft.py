@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +20,7 @@ from tuiae.files import read_json, replace_json
 from tuiae.images import FILE_PREFIX, FOLDER_PREFIX, counts_words, size_words
 from tuiae.preflight import Checked, check
 from tuiae.render.status import MOST_NAME, silence_words
-from tuiae.render.text import clean, of_epochs
+from tuiae.render.text import clean, of_epochs, shorten_middle
 from tuiae.runs.labels import named_for
 from tuiae.runs.lineage import changes, run_command
 from tuiae.runs.listing import preset_of
@@ -74,6 +74,7 @@ FIELDS_OF = {
 OTHERS = {"name": "run-name", "tags": "run-tags"}
 """What is said of a run beside its config -> its field."""
 NAME_CELLS = 21  # of the field for the name
+MOST_DATASET = 19  # cells of its field, whatever the screen: the end of a path, which tells most, stays
 OWN_PLACES = {
     FOLDER_PREFIX: ("folder of pictures", "One sub-folder a class, such as ~/pictures."),
     FILE_PREFIX: ("file of arrays, or a CSV", "An npz, an npy or a CSV, such as ~/bloodmnist.npz."),
@@ -220,6 +221,15 @@ def models_on(run_id: str) -> dict[str, dict[str, Any]]:
     return on_run if run_id else {}
 
 
+def find_model(models: Mapping[str, Mapping[str, Any]], config: RunConfig) -> str:
+    """The one of some models that a config asks for."""
+    model = config.model
+    asked = {f"model.{key}": getattr(model, key) for key in ("family", "encoder", "encoder_run", "freeze")}
+    if not model.encoder_run:
+        asked["model.freeze"] = False  # of random weights only a preset can say so
+    return next(name for name, wants in models.items() if wants.items() <= asked.items())
+
+
 def summary(config: RunConfig) -> str:
     """What a run of a config would be, in a few words."""
     model, training = config.model, config.training
@@ -268,6 +278,16 @@ def training_words(snapshot: Snapshot) -> str:
         return f"{name} is paused at epoch {epoch} · p goes on, e changes it, x saves and stops"
     of = f", on {images.used(config.data).rpartition(', ')[0]}" if images is not None else ""
     return f"{name} trains {model_words(config)}{of} · p pauses, e changes it, x saves and stops"
+
+
+def dataset_options(datasets: Sequence[DatasetInfo], chosen: str) -> list[tuple[Any, str]]:
+    """What the form can be trained on: words and name of each dataset, of the chosen place, and of the kinds of
+    places."""
+    absent = {False: "  not here yet", True: ""}
+    names = [(Text.assemble(info.name, (absent[info.ready], "dim")), info.name) for info in datasets]
+    is_other = chosen not in {info.name for info in datasets}  # a place, or a set that is gone
+    own = [(Text(shorten_middle(clean(chosen), MOST_DATASET)), chosen)] if is_other else []
+    return [*names, *own, *((Text(f"{title}…"), prefix) for prefix, (title, _) in OWN_PLACES.items())]
 
 
 def offered_datasets() -> list[DatasetInfo]:

@@ -30,6 +30,7 @@ from tuiae.render.machine import cost_facts
 from tuiae.render.network import draw_network
 from tuiae.render.text import clean, join_lines, wrapped
 from tuiae.runs.paths import RunPaths
+from tuiae.runs.snapshot import Snapshot
 from tuiae.source import Source
 from tuiae.ui.terminal.mode import mode_of
 from tuiae.ui.terminal.screen_diff import Fitting
@@ -201,6 +202,16 @@ def network_page(config: RunConfig, images: ImageRecord | None, run: RunPaths | 
         return lambda width, ascii_only: wrapped(words, width)
     frozen = config.is_classifier and config.model.freeze
     return lambda width, ascii_only: draw_network(layers, shape, width, frozen=frozen, ascii_only=ascii_only)
+
+
+def network_pages(snapshot: Snapshot | None, following: RunConfig | None) -> list[tuple[str, Page]]:
+    """Titles and pages of the networks that there are: of the open run, and of the one `following` it."""
+    pages = []
+    if snapshot is not None and (config := snapshot.current_config) is not None:
+        pages.append((clean(snapshot.title, 40), network_page(config, snapshot.images, RunPaths(snapshot.path))))
+    if following is not None:
+        pages.append(("the next run", network_page(following, None)))
+    return pages
 
 
 class NetworkDialog(Dialog[str]):

@@ -28,7 +28,7 @@ from tuiae.ui.draft import OWN_PLACES, Draft, in_form_words, offered_datasets, s
 from tuiae.ui.keys import FORM_KEY, LIVE, argument, look_now
 from tuiae.ui.screens.base import RunScreen
 from tuiae.ui.screens.changes import ask_edit, ask_fork, ask_remedy
-from tuiae.ui.screens.dialogs import ChoiceDialog, CostDialog, LineDialog, NetworkDialog, in_front, network_page
+from tuiae.ui.screens.dialogs import ChoiceDialog, CostDialog, LineDialog, NetworkDialog, in_front, network_pages
 from tuiae.ui.screens.managing import ask_kill
 from tuiae.ui.screens.settings import SettingsDialog
 from tuiae.ui.session import PreflightDone, Session, WorkerWarm
@@ -287,13 +287,8 @@ class LiveScreen(RunScreen):
 
     def action_network(self) -> None:
         """The layers of the open run's network, and of the one that the form describes."""
-        snapshot, checked = self.session.snapshot, self.form.checked
-        pages = []
-        if snapshot is not None and (config := snapshot.current_config) is not None:
-            pages.append((clean(snapshot.title, 40), network_page(config, snapshot.images, RunPaths(snapshot.path))))
-        if checked is not None:
-            pages.append(("the next run", network_page(checked.config, None)))
-        if pages:
+        checked = self.form.checked
+        if pages := network_pages(self.session.snapshot, checked.config if checked is not None else None):
             self.show_dialog(NetworkDialog(pages), lambda answer: None)
         else:
             self.message.tell("no network to show: no run is open, and the form says nothing that can run")

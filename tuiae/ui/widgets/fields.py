@@ -1,4 +1,4 @@
-"""Fields of the form and of dialogs: numbers, and compact lists to choose from."""
+"""Fields of the form and of dialogs: numbers, and compact lists to choose from; and the form in one line."""
 
 from __future__ import annotations
 
@@ -6,12 +6,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from rich.cells import cell_len
 from rich.text import Text
 from textual.binding import Binding
+from textual.content import Content
 from textual.events import Key
 from textual.message import Message
 from textual.widget import Widget
-from textual.widgets import Input, OptionList, Select
+from textual.widgets import Input, OptionList, Select, Static
+
+from tuiae.render.text import clean, shorten
 
 ARROWS = {"up": (-1, 0), "down": (1, 0), "left": (0, -1), "right": (0, 1)}
 """Key -> lines, and fields in a line."""
@@ -122,6 +126,27 @@ class Choice(Select[str], inherit_bindings=False):
             self.set_options(options)
             self.value = value
             self.mutate_reactive(Choice.value)  # type: ignore[misc]  # or the first option would go on showing its old words
+
+
+class FoldedForm(Static):
+    """The form in one line, while a run is open and the focus elsewhere; a click opens it."""
+
+    _said = ("", "")
+
+    def say(self, key: str, words: Iterable[str]) -> None:
+        """Show the key that opens the form, and what it asks for."""
+        self._said = key, " · ".join(clean(word, 60) for word in words)
+        self.refresh()
+
+    async def on_click(self) -> None:
+        await self.run_action("screen.open_form")
+
+    def render(self) -> Content:
+        key, words = self._said
+        room = max(0, self.content_size.width - len(key) - 2)
+        wordy = f"next run: {words}"
+        shown = wordy if cell_len(wordy) <= room else shorten(words, room)
+        return Content.assemble((f"{key}  ", "bold $accent"), (shown, "$foreground 80%"))
 
 
 def named(names: Iterable[str]) -> list[tuple[Any, str]]:

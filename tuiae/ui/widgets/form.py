@@ -3,29 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.cells import cell_len
 from rich.text import Text
 from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Grid, Horizontal, Vertical
-from textual.content import Content
 from textual.events import DescendantBlur, DescendantFocus, Key
 from textual.message import Message
-from textual.widgets import Button, Input, Label, Select, Static
+from textual.widgets import Button, Input, Label, Select
 
 from tuiae.config import NOISE_KINDS, RunConfig, counted, parse_value, settings_of, typed
 from tuiae.config.presets import DEFAULT
 from tuiae.data.registry import DatasetInfo
 from tuiae.errors import TuiaeError
 from tuiae.preflight import Checked
-from tuiae.render.text import clean, count, shorten, shorten_middle
+from tuiae.render.text import count, shorten
 from tuiae.runs.labels import Label as RunLabel
 from tuiae.runs.labels import check_label
 from tuiae.source import UntrustedCodeError
@@ -38,37 +36,16 @@ from tuiae.ui.draft import (
     OTHERS,
     OWN_PLACES,
     Draft,
+    dataset_options,
     field_of,
+    find_model,
     in_form_words,
     models_on,
     offered_datasets,
     readiness,
 )
 from tuiae.ui.terminal.screen_diff import Lasting
-from tuiae.ui.widgets.fields import Choice, NumberInput, follow_arrow, named
-
-MOST_DATASET = 19  # cells of the field, whatever the screen: the end of a path, which tells most, stays
-
-
-class FoldedForm(Static):
-    """The form in one line, while a run is open and the focus elsewhere; a click opens it."""
-
-    _said = ("", "")
-
-    def say(self, key: str, words: Iterable[str]) -> None:
-        """Show the key that opens the form, and what it asks for."""
-        self._said = key, " · ".join(clean(word, 60) for word in words)
-        self.refresh()
-
-    async def on_click(self) -> None:
-        await self.run_action("screen.open_form")
-
-    def render(self) -> Content:
-        key, words = self._said
-        room = max(0, self.content_size.width - len(key) - 2)
-        wordy = f"next run: {words}"
-        shown = wordy if cell_len(wordy) <= room else shorten(words, room)
-        return Content.assemble((f"{key}  ", "bold $accent"), (shown, "$foreground 80%"))
+from tuiae.ui.widgets.fields import Choice, FoldedForm, NumberInput, follow_arrow, named
 
 
 class ConfigForm(Lasting, Vertical):
@@ -157,7 +134,7 @@ class ConfigForm(Lasting, Vertical):
             ("preset", Choice("preset", [(Text(name), name) for name in self._draft.presets])),
             ("model", Choice("model", named(MODELS))),
             *((label, numbers[label]) for label in ("code", "resize")),
-            ("dataset", Choice("dataset", self._dataset_options())),
+            ("dataset", Choice("dataset", dataset_options(self._datasets, self._dataset))),
             ("noise", Horizontal(Choice("noise", named(NOISE_KINDS)), NumberInput("noise-level"), classes="wide")),
             ("device", Choice("device", named(self._devices))),
             *((label, numbers[label]) for label in ("epochs", "batch", "rate", "seed")),
@@ -328,30 +305,19 @@ class ConfigForm(Lasting, Vertical):
 
     def _choose_model(self, config: RunConfig) -> None:
         """Choose what a config asks for; a classifier on a run that is not open is added."""
-        model = config.model
-        self._models = {**self._models, **models_on(model.encoder_run)}
-        asked = {f"model.{key}": getattr(model, key) for key in ("family", "encoder", "encoder_run", "freeze")}
-        if not model.encoder_run:
-            asked["model.freeze"] = False  # of random weights only a preset can say so
-        self._offer_models(next(name for name, wants in self._models.items() if wants.items() <= asked.items()))
+        self._models = {**self._models, **models_on(config.model.encoder_run)}
+        self._offer_models(find_model(self._models, config))
 
     def choose_dataset(self, name: str) -> None:
         """Choose a set by name; a folder or a file that is not in the list yet is added."""
         self._dataset = name
-        self._choice("dataset").offer(self._dataset_options(), name)
+        self._choice("dataset").offer(dataset_options(self._datasets, name), name)
 
     def show_datasets(self, datasets: Sequence[DatasetInfo]) -> None:
         """Take a newer list: something was fetched or imported meanwhile."""
         if tuple(datasets) != self._datasets:
             self._datasets = tuple(datasets)
             self.choose_dataset(self._dataset)
-
-    def _dataset_options(self) -> list[tuple[Any, str]]:
-        absent = {False: "  not here yet", True: ""}
-        names = [(Text.assemble(info.name, (absent[info.ready], "dim")), info.name) for info in self._datasets]
-        is_other = self._dataset not in {info.name for info in self._datasets}  # a place, or a set that is gone
-        own = [(Text(shorten_middle(clean(self._dataset), MOST_DATASET)), self._dataset)] if is_other else []
-        return [*names, *own, *((Text(f"{title}…"), prefix) for prefix, (title, _) in OWN_PLACES.items())]
 
     def show_devices(self, devices: Sequence[str]) -> None:
         """Offer the devices that this machine turned out to have."""
