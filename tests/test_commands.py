@@ -76,6 +76,16 @@ async def test_what_is_done_elsewhere_says_where_and_comes_after_what_is_done_he
         assert await found(desk, "delete") == []
 
 
+async def test_the_palette_begins_with_commands_and_not_with_cursor_keys(run: RunPaths) -> None:
+    async with open_desk(run) as desk:
+        await desk.press("3")
+        await desk.until(lambda: desk.app.current_mode == "latent")
+        titles = [str(hit.display) async for hit in Commands(desk.app.screen).discover()]
+        moves = [place for place, title in enumerate(titles) if title.startswith("Cursor ")]
+        assert len(moves) == 12
+        assert moves[0] == len(titles) - 12
+
+
 async def test_a_command_of_another_screen_is_done_there(lab: Laboratory) -> None:
     played = script(lab.runs, AUTOENCODER)
     played.play(2)

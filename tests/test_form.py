@@ -18,11 +18,13 @@ from tuiae.files import read_json
 from tuiae.runs.advice import BEST, START, Remedy
 from tuiae.runs.checkpoints import all_checkpoints
 from tuiae.runs.diagnosis import Finding, Severity
+from tuiae.runs.labels import named_for
 from tuiae.runs.lineage import fork_may_change
 from tuiae.runs.paths import RunPaths, list_runs
 from tuiae.runs.reader import read_status
+from tuiae.runs.writer import create_run
 from tuiae.studies.labels import suggest_name
-from tuiae.ui.draft import REMEMBERED
+from tuiae.ui.draft import REMEMBERED, Draft
 from tuiae.ui.screens.changes import EditDialog, ForkDialog
 from tuiae.ui.screens.dialogs import ChoiceDialog, CostDialog
 from tuiae.ui.screens.settings import SettingsDialog, setting_line
@@ -388,6 +390,47 @@ async def test_an_advice_is_an_edit_of_a_live_run_and_a_form_for_one_without_wei
 
 def settings_as_document(run: RunPaths) -> dict[str, Any]:
     return load_config(run.config).model_dump(mode="json")
+
+
+async def test_what_somebody_filled_in_comes_back_after_the_form_was_filled_anew(lab: Laboratory) -> None:
+    played = script(lab.runs)
+    overfit(played)
+    played.writer.close("stopped")
+    async with open_desk(played.run) as desk:
+        await desk.until(lambda: desk.state == "stopped")
+        await desk.ready()
+        await desk.press("F")
+        assert "U brings back" not in desk.message  # nobody had changed anything
+        await desk.choose("preset", "quick")
+        await desk.type("training-epochs", "77")
+        await desk.press("escape", "u", "enter")
+        await desk.shows("U brings back what the form asked for")
+        assert (asked(desk).name, asked(desk).model.dropout) == ("denoise", 0.2)
+        await desk.press("U")
+        await desk.until(lambda: desk.field("training-epochs") == "77" and desk.field("preset") == "quickstart")
+        assert asked(desk).name == "quickstart"
+        await desk.press("U")
+        await desk.until(lambda: asked(desk).model.dropout == 0.2)
+        await desk.press("U")
+        await desk.choose("preset", "gly")
+        await desk.until(lambda: "U brings back" in desk.message and desk.field("training-epochs") != "77")
+        await desk.press("escape", "U")
+        await desk.until(lambda: desk.field("training-epochs") == "77")
+
+
+def test_a_run_without_a_name_of_its_own_is_called_by_what_tells_it_from_its_preset(lab: Laboratory) -> None:
+    draft = Draft(lab.runs)
+    base = draft.load_preset("quickstart")
+    assert draft.label({}, "", "").name == ""
+    assert draft.label({"training.epochs": 9}, "", "").name == "quickstart epochs=9"
+    assert draft.label({"model.latent": 32}, "", "").name == ""  # which the name in its config says
+    assert draft.label({"training.epochs": 9}, " night ", "").name == "night"
+    changes = {"model.latent": 32, "training.epochs": 9, "training.precision": "float32"}
+    other = named_for(build_config(base.model_dump(mode="json"), changes), base)
+    run = create_run(other, lab.runs, [], meta={"preset": "quickstart"})
+    draft.take(other, run.config)
+    assert draft.label({}, "", "").name == "dense_32-digits epochs=9"
+    assert draft.label({"training.epochs": 5}, "", "").name == "dense_32-digits epochs=5"
 
 
 async def test_an_advice_about_a_finished_run_is_a_fork(lab: Laboratory, finished: RunPaths) -> None:

@@ -117,6 +117,23 @@ async def test_an_edit_is_told_when_it_counts_and_forgotten_when_the_run_is_over
         await desk.until(lambda: "finished after 0:04, best test loss 0.1200 at epoch 2" in desk.message)
 
 
+@pytest.mark.parametrize("typed", ["", "0.0003"])
+async def test_what_was_typed_for_a_run_that_ends_goes_into_a_fork(lab: Laboratory, typed: str) -> None:
+    played = script(lab.runs)
+    played.play(2)
+    async with open_desk(played.run) as desk:
+        await desk.until(lambda: desk.state == "running")
+        await desk.press("e")
+        await desk.shows("change the training")
+        await desk.press(*typed)
+        played.writer.close("finished")
+        if typed:
+            await desk.shows("the run has ended: enter takes this into a fork", "becomes 0.0003")
+            await desk.press("enter")
+            await desk.until(lambda: "no checkpoint" in desk.message)  # which this one would go on from
+        await desk.until(lambda: desk.app.screen is desk.app.live)
+
+
 def test_a_pause_is_its_own_until_somebody_lets_it_go_on(lab: Laboratory) -> None:
     played = script(lab.runs)
     played.play(2)

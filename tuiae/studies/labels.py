@@ -11,7 +11,7 @@ from typing import Any
 
 from tuiae.config import NAME, QUIET, SEED, RunConfig, settings_of, short_keys, value_text
 from tuiae.runs.checkpoints import read_position
-from tuiae.runs.labels import MOST_NAME, keys_in_name, named_for, read_label, relabel
+from tuiae.runs.labels import MOST_NAME, keys_in_name, made_name, named_for, read_label, relabel
 from tuiae.runs.lineage import fork_run, need_config
 from tuiae.runs.paths import RunPaths, undated
 
@@ -140,7 +140,7 @@ def suggest_name(before: RunConfig, after: RunConfig, called: str = "") -> str:
     """A name for a run, made of what differs from the config that it is made from, such as `quickstart epochs=9` or
     `dense_32-digits epochs=9`; the name alone where nothing does. `called` is what stands for its own name."""
     named = after if called else named_for(after, before)
-    said = UNNAMED if named is after else (*UNNAMED, *keys_in_name(after))
+    said = (*UNNAMED, *keys_in_name(after)) if not called and named.name == made_name(after) else UNNAMED
     rows = [row for row in telling(differences([before, after])) if row.key not in said]
     short = short_keys([row.key for row in rows])
     words = [called or named.name]

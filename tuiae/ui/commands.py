@@ -105,6 +105,7 @@ def help_groups(mode: str) -> list[KeyGroup]:
 
 # The command palette
 
+MOVES = ("left", "right", "up", "down", "home", "end")
 ON_PANEL, ABROAD = 0.8, 0.7
 """Weights of what belongs to a panel without the focus, and to another screen."""
 NAMED = 1.3
@@ -123,19 +124,23 @@ class PaletteCommand:
     """Other words that it is found by."""
     weight: float = 1.0
     """What its score is multiplied by."""
+    moves: bool = False
+    """Whether it does no more than move a cursor or a level."""
 
 
 def command_of(key: Key, do: Callable[[], Any], place: str = "", weight: float = 1.0) -> PaletteCommand:
     """What a key does at a place: a screen or panel as the help calls it, empty for the screen that is shown."""
     hint = f"{place} · key {key.printed}" if place else f"key {key.printed}"
-    return PaletteCommand(f"{key.help[:1].upper()}{key.help[1:]}", hint, do, f"{key.name} {place} {key.also}", weight)
+    title, moves = f"{key.help[:1].upper()}{key.help[1:]}", key.key.rpartition("+")[2] in MOVES
+    return PaletteCommand(title, hint, do, f"{key.name} {place} {key.also}", weight, moves)
 
 
 class Commands(Provider):
     """Offers what can be done on the screen below the palette and, unless a dialog is open, on the others."""
 
     async def discover(self) -> Hits:
-        for command in self._here():
+        # First what people look for by name: keys that move a cursor about are many, and known as they are used.
+        for command in sorted(self._here(), key=lambda command: command.moves):
             yield DiscoveryHit(command.title, command.do, help=command.hint)
 
     async def search(self, query: str) -> Hits:

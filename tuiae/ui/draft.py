@@ -12,7 +12,16 @@ from typing import Any
 
 from rich.text import Text
 
-from tuiae.config import ENCODERS, FAMILIES, RunConfig, build_config, counted, load_config, read_document
+from tuiae.config import (
+    ENCODERS,
+    FAMILIES,
+    RunConfig,
+    build_config,
+    counted,
+    load_config,
+    read_document,
+    settings_of,
+)
 from tuiae.config.presets import DEFAULT, Preset, list_presets, save_preset
 from tuiae.data.registry import EMBEDDED_SETS, DatasetInfo, list_datasets
 from tuiae.errors import TuiaeError
@@ -20,13 +29,14 @@ from tuiae.files import read_json, replace_json
 from tuiae.images import FILE_PREFIX, FOLDER_PREFIX, counts_words, size_words
 from tuiae.preflight import Checked, check
 from tuiae.render.status import MOST_NAME, silence_words
-from tuiae.render.text import clean, of_epochs, shorten_middle
-from tuiae.runs.labels import named_for
+from tuiae.render.text import clean, count, of_epochs, shorten_middle
+from tuiae.runs.labels import Label, check_label, named_for
 from tuiae.runs.lineage import changes, run_command
 from tuiae.runs.listing import preset_of
 from tuiae.runs.paths import SCHEMA, RunPaths, undated
 from tuiae.runs.snapshot import Snapshot
-from tuiae.source import of_run
+from tuiae.source import UntrustedCodeError, of_run
+from tuiae.studies.labels import suggest_name
 
 CHANGED = " changed"
 CLOSED_COLUMNS = 20
@@ -99,6 +109,7 @@ class Draft:
         """What the file at the source says."""
         self.preset = ""
         """The preset that it all began with."""
+        self._aside: tuple[RunConfig, str, RunConfig, str, RunConfig] | None = None
 
     @property
     def origin(self) -> str:
@@ -118,6 +129,63 @@ class Draft:
             words.pad_right(PRESET_COLUMNS - words.cell_len)
             found.append((words.append(f" {clean(teaches.get(name, 'as it was'), 200)}", "dim"), name))
         return found
+
+    def changed(self, keys: Mapping[str, Any]) -> list[str]:
+        """Which of these keys ask for something else than the form was filled with."""
+        base = settings_of(self.base)
+        return [key for key, value in keys.items() if base.get(key) != value]
+
+    def put_aside(self, overrides: Mapping[str, Any]) -> bool:
+        """Before the form is filled anew, keep what it asks for, for `bring_back`; returns False where that is not
+        changed, or cannot be."""
+        with suppress(TuiaeError):
+            if self.changed(overrides):
+                self._aside = self.base, self._source, self._written, self.preset, self.ask(overrides)
+                return True
+        return False
+
+    @property
+    def has_aside(self) -> bool:
+        """Whether there is something to bring back."""
+        return self._aside is not None
+
+    def bring_back(self, overrides: Mapping[str, Any]) -> RunConfig | None:
+        """What the form asked for before it was filled anew, in exchange for what it asks for now, where that can
+        be; None where it never was."""
+        if (aside := self._aside) is None:
+            return None
+        with suppress(TuiaeError):
+            self._aside = self.base, self._source, self._written, self.preset, self.ask(overrides)
+        self.base, self._source, self._written, self.preset, asked = aside
+        return asked
+
+    @property
+    def named_after(self) -> RunConfig:
+        """What a run's name tells it from: the preset that it all began with, or where that is gone what filled the
+        form."""
+        known = self.presets.get(self.preset)
+        with suppress(TuiaeError):
+            if self._source not in self.presets and known is not None:
+                decided = {"training.precision": self.base.training.precision}  # which its preset may leave to the run
+                return build_config(read_document(known.path), decided, source=known.name)
+        return self.base
+
+    def name_for(self, config: RunConfig) -> str:
+        """The name for a run of a config, made of what differs from the preset that it all began with."""
+        return suggest_name(self.named_after, config)
+
+    def label(self, overrides: Mapping[str, Any], name: str, tags: str) -> Label:
+        """What a run is to be called, and its tags: where nobody says a name, what tells it from its preset.
+
+        Raises:
+            ConfigError: a name or a tag that cannot be.
+        """
+        if not name.strip():
+            with suppress(TuiaeError):  # of what cannot be there is no name
+                config = self.ask(overrides)
+                suggested = self.name_for(config)
+                name = suggested if suggested != named_for(config, self.base).name else ""
+        return check_label(Label(name, tags=tuple(tags.replace(",", " ").split())))
 
     def load_preset(self, name: str) -> RunConfig:
         """Begin anew from a preset.
@@ -235,6 +303,21 @@ def summary(config: RunConfig) -> str:
     model, training = config.model, config.training
     what = f"{model.words}, on {config.data.dataset}"
     return f"{config.name}: {what}, {counted(training.epochs, 'epoch')}"
+
+
+def in_short(checked: Checked) -> str:
+    """`1,234 parameters · pauses itself`: what the form's frame says of what can run."""
+    size = "" if checked.parameters is None else f"{count(checked.parameters)} parameters"
+    pauses = "pauses itself" if checked.config.training.auto_pause else ""
+    return " · ".join(filter(None, (size, pauses)))
+
+
+def refusal(problem: TuiaeError | None) -> tuple[str, str, str]:
+    """What the form's frame says of what cannot run, why that is, and the kind of message: `bad`, or `caution` where
+    its code is to be shown first."""
+    if isinstance(problem, UntrustedCodeError):
+        return "asks first", in_form_words(f"r shows it, and asks: {problem.cause}".replace("\n", " · ")), "caution"
+    return "cannot start", in_form_words(str(problem).replace("\n", " · ")), "bad"
 
 
 def readiness(checked: Checked, key: str) -> tuple[str, str]:

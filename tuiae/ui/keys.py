@@ -82,7 +82,7 @@ KEPT = ("help", "ask_quit")
 """Actions whose keys always show, at the end of the footer."""
 NEEDED = ("next_view",)
 """Actions whose keys always show, in their places: without this one most panels are never found."""
-FORM_KEY = "o"
+FORM_KEY, BACK_KEY = "o", "U"
 NEXT_RUN = (
     Key("r", "start", "Start", "start what the form says", also="run train begin launch new", afar=NAME),
     Key(FORM_KEY, "open_form", "", "open the form", "Form", also="configure edit fields settings next", afar=NAME),
@@ -97,8 +97,17 @@ NEXT_RUN = (
     ),
     Key("c", "check", "", "a few steps: what it costs", "Check", also="preflight cost dry try memory parameters time"),
     Key("W", "sweep", "", "a sweep around it", "Sweep", later=True, also="grid search hyperparameters study vary"),
-    Key("A", "auto_pause", "", "let it pause itself, or not", also="automatic divergence overfitting watch"),
+    Key(
+        "A",
+        "auto_pause",
+        "",
+        "let it pause itself, or not",
+        "Auto-pause",
+        later=True,
+        also="automatic divergence overfitting watch",
+    ),
     Key("F", "fill_form", "", "form from the open run", "Fill", later=True, also="copy settings config"),
+    Key(BACK_KEY, "bring_back", "", "what the form said before", "Form before", later=True, also="undo revert restore"),
     Key("S", "save_preset", "", "keep the form as a preset", "Preset", later=True, also="settings", afar=NAME),
     Key("Y", "copy_command", "", "copy its `tuiae run` line", "Copy", later=True, also="cli shell", afar=NAME),
 )

@@ -126,7 +126,10 @@ def ask_edit(screen: BaseScreen, advised: Mapping[str, Any] | None = None) -> No
         raise NothingToDoError("its program lets nothing be changed: it asks for that with run.setting(NAME, VALUE)")
 
     def change(changes: dict[str, Any]) -> None:
-        if changes:
+        now = screen.session.snapshot
+        if changes and now is not None and now.path == snapshot.path and not (now.status.live or tracked):
+            ask_fork(screen, RunPaths(now.path), "", changes)  # it ended meanwhile, and the dialog said so
+        elif changes:
             screen.session.edit(changes)
             screen.message.hint("asked: it is in force from the next step on", "good")
 
@@ -140,12 +143,20 @@ class EditDialog(ChangeDialog[dict[str, Any]]):
     """What may be changed while a run trains; the answer holds the keys that were changed."""
 
     TITLE, HINT = "change the training", "enter applies · escape cancels"
+    _ended = False
 
     def __init__(self, config: RunConfig, epoch: int, advised: Mapping[str, Any] | None = None) -> None:
         """`config` is in force now, `epoch` whole ones are over."""
         question = "In force from the next step on. Every change is kept in the run's history."
         super().__init__(question, {key: typed(value_of(config, key)) for key in offered(config)}, advised)
         self._config, self._epoch = config, epoch
+
+    def run_ended(self) -> None:
+        """Say that there is no training to change any more; what was typed goes into a fork, nothing closes the
+        dialog."""
+        self._ended = True
+        if (answer := self.check()) == {}:
+            self.dismiss(answer)
 
     def read(self) -> tuple[dict[str, Any], str, str]:
         changes: dict[str, Any] = {}
@@ -156,6 +167,8 @@ class EditDialog(ChangeDialog[dict[str, Any]]):
                 after = propose(after, key, value, self._epoch)
                 changes[key] = value
         words = ", ".join(f"{EDITABLE[key]} becomes {value}" for key, value in changes.items())
+        if self._ended:
+            return changes, f"the run has ended: enter takes this into a fork of it ({words})", "-doubtful"
         warnings = warn_of_change(self._config, after, self._epoch)
         return changes, "; but ".join((words, *warnings)), "-doubtful" if warnings else "-fine"
 
@@ -169,6 +182,10 @@ class TrackedEditDialog(ChangeDialog[dict[str, Any]]):
         question = "Its loop takes them at its next step. Every change is kept in the run's history."
         super().__init__(question, {key: typed(value) for key, value in settings.items()})
         self._settings = settings
+
+    def run_ended(self) -> None:
+        """Close: there is nothing that could take what was typed."""
+        self.dismiss()
 
     def read(self) -> tuple[dict[str, Any], str, str]:
         wanted = {key: check_setting(self._settings, key, self.value(key)) for key in self._filled}

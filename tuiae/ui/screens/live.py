@@ -21,20 +21,20 @@ from tuiae.render.status import Fact, idle_facts, state_badge, status_facts
 from tuiae.render.text import clean
 from tuiae.runs.advice import Remedy
 from tuiae.runs.diagnosis import Finding
-from tuiae.runs.paths import RunPaths, undated
+from tuiae.runs.paths import RunPaths
 from tuiae.runs.snapshot import Sample, Snapshot
 from tuiae.source import UntrustedCodeError
 from tuiae.ui.draft import OWN_PLACES, Draft, in_form_words, offered_datasets, summary, training_words
 from tuiae.ui.keys import FORM_KEY, LIVE, argument, look_now
 from tuiae.ui.screens.base import RunScreen
-from tuiae.ui.screens.changes import ask_edit, ask_fork, ask_remedy
+from tuiae.ui.screens.changes import EditDialog, TrackedEditDialog, ask_edit, ask_fork, ask_remedy
 from tuiae.ui.screens.dialogs import ChoiceDialog, CostDialog, LineDialog, NetworkDialog, in_front, network_pages
 from tuiae.ui.screens.managing import ask_kill
 from tuiae.ui.screens.settings import SettingsDialog
 from tuiae.ui.session import PreflightDone, Session, WorkerWarm
 from tuiae.ui.terminal.app import TerminalApp
 from tuiae.ui.widgets.chrome import ONE_AT_A_TIME, FindingLine, standing, tell_news
-from tuiae.ui.widgets.form import ConfigForm
+from tuiae.ui.widgets.form import BRINGS_BACK, ConfigForm
 from tuiae.ui.widgets.images import ImagesPanel
 from tuiae.ui.widgets.panel import FactsPanel, LogPanel, LogRoom, MachinePanel
 from tuiae.ui.widgets.run_view import FRAME, ConfusionPanel, RunButtons, RunView
@@ -88,8 +88,7 @@ class LiveScreen(RunScreen):
     def _place_findings(self) -> None:
         """While form or machine take lines from the status, put what the curves say below, and the log away."""
         small, unfolded = self.size.height < WITH_FORM, not self.form.has_class("-folded")
-        for line in self.query(FindingLine):
-            line.set_class(small and unfolded, "-moved")
+        self.query(FindingLine).set_class(small and unfolded, "-moved")
         taken = (unfolded and self.session.path is not None) or self.query_one("#left").has_class("-machine")
         self.query_one("#log-room").set_class(small and taken, "-moved")
 
@@ -118,6 +117,8 @@ class LiveScreen(RunScreen):
             return self.view.has_seeds
         if action == "next_metric":
             return len(self.view.metrics) > 1
+        if action == "bring_back":
+            return self.form.draft.has_aside
         if action == "take_advice":
             return any(finding.remedies for finding in self.session.findings)
         if self.form.is_entered and action.startswith(("walk(", "sample(")):
@@ -171,6 +172,8 @@ class LiveScreen(RunScreen):
             log.follow(snapshot)
         self.buttons.show(None if self.session.discarded else snapshot.status)
         self.form.offer_encoder(snapshot.id if snapshot.checkpoints else "")
+        if not snapshot.status.live and isinstance(self.app.screen, (EditDialog, TrackedEditDialog)):
+            self.app.screen.run_ended()
         if before is None or standing(before[0]) != standing(snapshot):
             self.message.key_pressed()  # what was asked for is done
             self._hint_of_run()
@@ -251,11 +254,15 @@ class LiveScreen(RunScreen):
 
     def _ask_anew(self, run: RunPaths, config: RunConfig, remedy: Remedy) -> None:
         """Let the form ask for a run of a config with a remedy in it."""
-        self.form.take(config, run.config)
+        also = f"; {BRINGS_BACK}" if self.form.take(config, run.config) else ""
         self.form.change(remedy.changes)
         self.minimize()
         self.form.enter("start")
-        self.message.tell(f"the form asks for this run anew, with {remedy.words}: r or enter starts it", "good")
+        self.message.tell(f"the form asks for this run anew, with {remedy.words}: r or enter starts it{also}", "good")
+
+    def action_bring_back(self) -> None:
+        """Let the form ask for what it did before it was filled anew, or for what filled it."""
+        self.form.bring_back()
 
     def action_fork(self) -> None:
         """Go on from a checkpoint of the open run in a run of its own."""
@@ -374,7 +381,7 @@ class LiveScreen(RunScreen):
     def _ask_settings(self) -> None:
         self.message.release()
         config = self.form.ask({})
-        dialog = SettingsDialog("all settings of the next run", config, self.form.base, self.form.ask)
+        dialog = SettingsDialog("all settings of the next run", config, self.form.draft.base, self.form.ask)
         self.show_dialog(dialog, self.form.change)
 
     @on(ConfigForm.PlaceWanted)
@@ -404,7 +411,8 @@ class LiveScreen(RunScreen):
             self.message.hint(f"the config of {snapshot.id} cannot be read", "caution")
         else:
             self.message.release()
-            self.form.take(snapshot.current_config or snapshot.config, RunPaths(snapshot.path).config)
+            if self.form.take(snapshot.current_config or snapshot.config, RunPaths(snapshot.path).config):
+                self.message.tell(BRINGS_BACK, "good")
 
     def action_copy_command(self) -> None:
         """Copy the line that starts the same without a screen."""
@@ -440,7 +448,7 @@ class LiveScreen(RunScreen):
         # Checked now: the last key may have changed a field since the check in the background.
         checked = self._check_now(self._start)
         if checked is not None and self.attempt(
-            lambda: self.session.start(checked.config, self.form.label(), self.form.preset)
+            lambda: self.session.start(checked.config, self.form.label(), self.form.draft.preset)
         ):
             self.form.started()
             self.action_leave_form()  # or its fields would take the digits that are keys
@@ -470,15 +478,10 @@ class LiveScreen(RunScreen):
 
     def action_sweep(self) -> None:
         """Ask which settings to vary around what the form says."""
-        from tuiae.ui.screens.sweeping import ask_sweep, pace_of, same_work  # the first paint need not wait for it
+        from tuiae.ui.screens.sweeping import ask_sweep, pace_beside  # the first paint need not wait for it
 
         if (checked := self._check_now(self.action_sweep)) is not None:
-            snapshot, config = self.session.snapshot, checked.config
-            # A run of the same network on the same images takes as long.
-            alike = snapshot is not None and self.config is not None and same_work(config, self.config)
-            pace = None
-            if snapshot is not None and alike:
-                pace = pace_of(snapshot.status, clean(snapshot.name or undated(snapshot.id), 40))
+            config, pace = checked.config, pace_beside(self.session.snapshot, checked.config)
             self.attempt(ask_sweep, self, config, f"the form, {config.name}", pace)
 
     def show_cost(self, event: PreflightDone) -> None:

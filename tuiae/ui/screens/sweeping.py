@@ -32,8 +32,8 @@ from tuiae.render.machine import seconds
 from tuiae.render.text import clean, duration
 from tuiae.reproduce.state import start_process
 from tuiae.runs.listing import StudyRow
-from tuiae.runs.paths import RunPaths
-from tuiae.runs.snapshot import Status
+from tuiae.runs.paths import RunPaths, undated
+from tuiae.runs.snapshot import Snapshot, Status
 from tuiae.source import argument_settings
 from tuiae.studies.library import marks
 from tuiae.studies.sweep import (
@@ -70,13 +70,15 @@ def pace_of(status: Status, name: str) -> Pace | None:
     return Pace(status.elapsed / status.epoch, f"as {name} took") if status.elapsed and status.epoch else None
 
 
-def same_work(one: RunConfig, other: RunConfig) -> bool:
-    """Returns whether an epoch of both configs is the same work: the same network, images and batches."""
+def pace_beside(snapshot: Snapshot | None, config: RunConfig) -> Pace | None:
+    """The pace of a run whose epochs are the same work as those of a config: the same network, images and batches."""
 
-    def work(config: RunConfig) -> tuple[object, ...]:
-        return config.model, config.data, config.training.batch_size, config.training.device
+    def work(of: RunConfig) -> tuple[object, ...]:
+        return of.model, of.data, of.training.batch_size, of.training.device
 
-    return work(one) == work(other)
+    if snapshot is None or snapshot.config is None or work(snapshot.config) != work(config):
+        return None
+    return pace_of(snapshot.status, clean(snapshot.name or undated(snapshot.id), 40))
 
 
 @dataclass(frozen=True)

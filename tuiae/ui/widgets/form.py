@@ -23,11 +23,9 @@ from tuiae.config.presets import DEFAULT
 from tuiae.data.registry import DatasetInfo
 from tuiae.errors import TuiaeError
 from tuiae.preflight import Checked
-from tuiae.render.text import count, shorten
+from tuiae.render.text import shorten
 from tuiae.runs.labels import Label as RunLabel
-from tuiae.runs.labels import check_label
 from tuiae.source import UntrustedCodeError
-from tuiae.studies.labels import suggest_name
 from tuiae.ui.draft import (
     FIELDS_OF,
     MODELS,
@@ -39,13 +37,17 @@ from tuiae.ui.draft import (
     dataset_options,
     field_of,
     find_model,
-    in_form_words,
+    in_short,
     models_on,
     offered_datasets,
     readiness,
+    refusal,
 )
+from tuiae.ui.keys import BACK_KEY
 from tuiae.ui.terminal.screen_diff import Lasting
 from tuiae.ui.widgets.fields import Choice, FoldedForm, NumberInput, follow_arrow, named
+
+BRINGS_BACK = f"{BACK_KEY} brings back what the form asked for"
 
 
 class ConfigForm(Lasting, Vertical):
@@ -104,7 +106,7 @@ class ConfigForm(Lasting, Vertical):
     def __init__(self, draft: Draft, devices: Callable[[], list[str] | None], key: str = "") -> None:
         """`devices` says what this machine has, None while nobody knows; `key` opens the form where it is one line."""
         super().__init__(id="form")
-        self._draft = draft
+        self.draft = draft
         self._known_devices = devices
         self._key = key
         self._datasets = tuple(offered_datasets())
@@ -114,7 +116,7 @@ class ConfigForm(Lasting, Vertical):
         """Settings that no field says, by dotted key."""
 
     def on_mount(self) -> None:
-        if recalled := self._draft.recall():
+        if recalled := self.draft.recall():
             config, others = recalled
             self._fill(config)
             with self.prevent(Input.Changed):
@@ -131,7 +133,7 @@ class ConfigForm(Lasting, Vertical):
         name, tags = (Input(id=field, compact=True, classes="wide") for field in OTHERS.values())
         tags.placeholder = "words, for a study"
         fields = (
-            ("preset", Choice("preset", [(Text(name), name) for name in self._draft.presets])),
+            ("preset", Choice("preset", [(Text(name), name) for name in self.draft.presets])),
             ("model", Choice("model", named(MODELS))),
             *((label, numbers[label]) for label in ("code", "resize")),
             ("dataset", Choice("dataset", dataset_options(self._datasets, self._dataset))),
@@ -200,26 +202,27 @@ class ConfigForm(Lasting, Vertical):
 
     def load_preset(self, name: str) -> None:
         """Begin anew from a preset."""
+        is_aside = self.draft.put_aside(self.overrides)
         try:
-            config = self._draft.load_preset(name)
+            config = self.draft.load_preset(name)
         except TuiaeError as error:
             with self.prevent(Select.Changed):  # of what is chosen again: what filled the form last
-                self._choice("preset").value = self._draft.origin
+                self._choice("preset").value = self.draft.origin
             self.post_message(self.Answered(str(error), "bad"))
             return
         self._fill(config)
         self.post_message(self.Edited())
+        if is_aside:
+            self.post_message(self.Answered(BRINGS_BACK, "good"))
 
-    def take(self, config: RunConfig, path: Path) -> None:
-        """Begin anew from the config of a run, whose file lies at `path`."""
-        self._draft.take(config, path)
-        self._fill(self._draft.base)
+    def take(self, config: RunConfig, path: Path) -> bool:
+        """Begin anew from the config of a run, whose file lies at `path`; returns whether that took the place of what
+        somebody had changed."""
+        is_aside = self.draft.put_aside(self.overrides)
+        self.draft.take(config, path)
+        self._fill(self.draft.base)
         self.recheck()
-
-    @property
-    def base(self) -> RunConfig:
-        """What it was filled with."""
-        return self._draft.base
+        return is_aside
 
     def ask(self, changes: Mapping[str, Any]) -> RunConfig:
         """The config that the fields ask for, with changes on top.
@@ -227,7 +230,7 @@ class ConfigForm(Lasting, Vertical):
         Raises:
             ConfigError: it cannot be.
         """
-        return self._draft.ask({**self.overrides, **changes})
+        return self.draft.ask({**self.overrides, **changes})
 
     def change(self, changes: Mapping[str, Any]) -> None:
         """Change settings, by dotted key, whether they have a field or not; raises as `ask`."""
@@ -247,26 +250,34 @@ class ConfigForm(Lasting, Vertical):
             self.query_one("#noise-level", NumberInput).value = typed(config.noise.level)
             for _, key in NUMBERS:
                 self.query_one(f"#{field_of(key)}", NumberInput).value = typed(settings[key])
-        said = {**settings_of(self._draft.base), **self._said()}
+        said = {**settings_of(self.draft.base), **self._said()}
         self._more = {key: value for key, value in settings.items() if key not in said or value != said[key]}
         self._show_changes()
+
+    def bring_back(self) -> None:
+        """Ask again for what it asked for before it was filled anew; the next time for what it asks for now."""
+        if (asked := self.draft.bring_back(self.overrides)) is not None:
+            self._fill(asked)
+            self.post_message(self.Edited())
+        else:
+            self.post_message(self.Answered("nothing was filled in over what somebody had changed", "quiet"))
 
     def _show_changes(self) -> None:
         """Show whether the form asks for something else than it was filled with, how many settings without a field
         that are, and the name that follows."""
-        base = settings_of(self._draft.base)
-        self._changed = any(base.get(key) != value for key, value in self.overrides.items())
-        more = sum(base.get(key) != value for key, value in self._more.items() if key not in FIELDS_OF)
-        words = f"{counted(more, 'more setting')} changed" if more else f"all {len(base)} settings: O"
+        self._changed = bool(self.draft.changed(self.overrides))
+        more = len(self.draft.changed({key: value for key, value in self._more.items() if key not in FIELDS_OF}))
+        every = len(settings_of(self.draft.base))
+        words = f"{counted(more, 'more setting')} changed" if more else f"all {every} settings: O"
         self.query_one("#all_settings", Button).label = words
         with suppress(TuiaeError):  # of what cannot be there is no name
-            self._suggested = suggest_name(self._draft.base, self.ask({}))
+            self._suggested = self.draft.name_for(self.ask({}))
             self.query_one(f"#{OTHERS['name']}", Input).placeholder = shorten(self._suggested, NAME_CELLS)
-        offered = self._draft.options(self._changed)
-        if offered != self._offered or self._choice("preset").value != self._draft.origin:
+        offered = self.draft.options(self._changed)
+        if offered != self._offered or self._choice("preset").value != self.draft.origin:
             self._offered = offered
-            self._choice("preset").offer(offered, self._draft.origin)
-        origin = f"{self._draft.origin}{' changed' * self._changed}"
+            self._choice("preset").offer(offered, self.draft.origin)
+        origin = f"{self.draft.origin}{' changed' * self._changed}"
         for folded in self.query(FoldedForm):  # which is gone before the form when the screen closes
             folded.say(self._key, (origin, str(self._choice("model").value), self._dataset))
 
@@ -334,8 +345,10 @@ class ConfigForm(Lasting, Vertical):
         if event.value != event.control.value:
             return  # of a list that was being made: it has another value by now
         field, value = event.control.id, str(event.value)
-        if field == "preset" and value not in self._draft.presets:
-            self._fill(self._draft.base)
+        if field == "preset" and value not in self.draft.presets:
+            if self.draft.put_aside(self.overrides):
+                self.post_message(self.Answered(BRINGS_BACK, "good"))
+            self._fill(self.draft.base)
             self.post_message(self.Edited())
         elif field == "preset":
             self.load_preset(value)
@@ -371,16 +384,12 @@ class ConfigForm(Lasting, Vertical):
 
     def check_now(self) -> Checked:
         """The config that the fields ask for at this moment; raises a TuiaeError where it cannot run."""
-        return self._draft.check(self.overrides, self._known_devices(), None)
+        return self.draft.check(self.overrides, self._known_devices(), None)
 
     def label(self) -> RunLabel:
-        """What the run is to be called, and its tags.
-
-        Raises:
-            ConfigError: a name or a tag that cannot be.
-        """
-        name, tags = (self.query_one(f"#{field}", Input) for field in OTHERS.values())
-        return check_label(RunLabel(name.value, tags=tuple(tags.value.replace(",", " ").split())))
+        """What the run is to be called, and its tags; raises ConfigError for a name or a tag that cannot be."""
+        name, tags = (self.query_one(f"#{field}", Input).value for field in OTHERS.values())
+        return self.draft.label(self.overrides, name, tags)
 
     @on(NumberInput.Refused)
     def _refuse(self, event: NumberInput.Refused) -> None:
@@ -400,18 +409,13 @@ class ConfigForm(Lasting, Vertical):
         """Forget the name, which the run that was started has; what was asked for stays."""
         self.query_one(f"#{OTHERS['name']}", Input).value = ""
 
-    @property
-    def preset(self) -> str:
-        """The preset that the form was filled from, directly or through a run."""
-        return self._draft.preset
-
     def command(self) -> str:
         """The `tuiae run` line that does what the fields say.
 
         Raises:
             ConfigError: they say nothing that can run.
         """
-        return self._draft.command(self.overrides)
+        return self.draft.command(self.overrides)
 
     def save_preset(self, name: str) -> str:
         """Keep what the fields say as a preset, choose it, and say what it is called.
@@ -419,8 +423,8 @@ class ConfigForm(Lasting, Vertical):
         Raises:
             ConfigError: the fields or the name will not do.
         """
-        preset = self._draft.save(self.overrides, name)
-        self._fill(self._draft.base)
+        preset = self.draft.save(self.overrides, name)
+        self._fill(self.draft.base)
         self.recheck()
         return preset.name
 
@@ -436,7 +440,7 @@ class ConfigForm(Lasting, Vertical):
         checked: Checked | None = None
         problem: TuiaeError | None = None
         try:
-            checked = await asyncio.to_thread(self._draft.check, asked, self._known_devices(), others)
+            checked = await asyncio.to_thread(self.draft.check, asked, self._known_devices(), others)
         except TuiaeError as error:
             problem = error
         if not (start := self.query("#start")):
@@ -447,18 +451,13 @@ class ConfigForm(Lasting, Vertical):
         except TuiaeError as error:
             checked, problem = None, error
         self._found = asked, checked
-        may_ask = isinstance(problem, UntrustedCodeError)
-        start.first(Button).disabled = checked is None and not may_ask
+        start.first(Button).disabled = checked is None and not isinstance(problem, UntrustedCodeError)
         if checked is None:
-            self.border_subtitle = "asks first" if may_ask else "cannot start"
-            words = f"r shows it, and asks: {problem.cause}" if may_ask and problem else str(problem)
-            text = in_form_words(words.replace("\n", " · "))
-            self.post_message(self.CheckEnded(text, "caution" if may_ask else "bad"))
-            return
-        size = "" if checked.parameters is None else f"{count(checked.parameters)} parameters"
-        pauses = "pauses itself" if checked.config.training.auto_pause else ""
-        self.border_subtitle = " · ".join(filter(None, (size, pauses)))
-        self._tell_readiness()
+            self.border_subtitle, *said = refusal(problem)
+            self.post_message(self.CheckEnded(*said))
+        else:
+            self.border_subtitle = in_short(checked)
+            self._tell_readiness()
 
     def _tell_readiness(self) -> None:
         """Say what Start would do, if the last check found that it can, and by which key from where the focus is."""
