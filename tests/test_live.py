@@ -20,6 +20,7 @@ from tuiae.render.status import own_pause, status_facts
 from tuiae.runs.advice import Remedy
 from tuiae.runs.control import describe_edit
 from tuiae.runs.diagnosis import AUTO_PAUSE, Finding, Severity, diagnose
+from tuiae.runs.paths import RunPaths
 from tuiae.runs.reader import RunReader
 from tuiae.runs.snapshot import Sample, Snapshot
 from tuiae.ui import app as dashboard
@@ -285,6 +286,25 @@ async def test_what_has_to_be_read_wraps_and_hints_do_not(said: Callable[[Messag
         line.hint("short again")
         await pilot.pause()
         assert line.size.height == 1
+
+
+async def test_no_panel_moves_for_what_goes_with_the_next_key(finished: RunPaths) -> None:
+    async with open_desk(finished, (80, 24)) as desk:
+        await desk.until(lambda: desk.state == "finished")
+        await desk.press("4")
+        await desk.until(lambda: desk.app.current_mode == "bench")
+        message, canvas = desk.app.screen.query_one(MessageLine), desk.app.screen.query_one("#canvas")
+        before = canvas.parent.region  # type: ignore[union-attr]
+        for say, moves in (
+            (lambda: message.tell(LONG, "good"), False),
+            (lambda: message.tell(LONG, "bad"), True),  # which stays, and hides nothing
+            (lambda: message.remark(f"{LONG} now"), False),
+        ):
+            message.release()
+            say()
+            await desk.until(lambda: message.region.height == 2)
+            await desk.until(lambda moves=moves: (canvas.parent.region != before) == moves)  # type: ignore[misc, union-attr]
+            assert message.region.bottom == 23
 
 
 async def test_a_refusal_of_four_lines_shows_its_next_step() -> None:

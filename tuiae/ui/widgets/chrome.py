@@ -197,12 +197,14 @@ class MessageLine(Static):
     What was told stays: with `good` and `quiet` until the next key, with `caution` and `bad` until `release`.
     """
 
+    PASSING = ("good", "quiet")
+    """Kinds of what was told that the next key lets go."""
     long = False
     """Whether quiet hints too may take several lines, though panels move for them."""
     _told = ""
     """The kind of what was told and stays; empty where a hint may take its place."""
     _shown = ("", "")
-    _whole = False
+    _whole = _passes = False
 
     def hint(self, text: str, kind: str = "quiet") -> None:
         """Say what could be done now, unless what was told stays; of a quiet hint the parts before a ` · ` show that
@@ -214,12 +216,12 @@ class MessageLine(Static):
         """Say what a key has changed on the screen, unless something went wrong."""
         if self._told != "bad":
             self.release()
-            self._show(text, "quiet", whole=True)
+            self._show(text, "quiet", whole=True, passes=True)
 
     def tell(self, text: str, kind: str = "quiet") -> None:
         """Say what was done or went wrong."""
         self._told = kind
-        self._show(text, kind, whole=True)
+        self._show(text, kind, whole=True, passes=kind in self.PASSING)
 
     def release(self) -> None:
         """Let hints take the place of what was told."""
@@ -227,20 +229,25 @@ class MessageLine(Static):
 
     def key_pressed(self) -> None:
         """Let hints take the place of what was told of an earlier key."""
-        if self._told in ("good", "quiet"):
+        if self._told in self.PASSING:
             self.release()
 
-    def _show(self, text: str, kind: str, whole: bool) -> None:
+    def _show(self, text: str, kind: str, whole: bool, passes: bool = False) -> None:
         if (text, kind) == self._shown:
             return
-        self._shown, self._whole = (text, kind), whole or self.long
-        wraps = self._wraps()
-        self.set_classes(f"-{kind} -long" if wraps else f"-{kind}")
-        self.update(Content(self._fitting()), layout=wraps)
+        self._shown, self._whole, self._passes = (text, kind), whole or self.long, passes and not self.long
+        self.set_classes(f"-{kind}")
+        self.update(Content(self._fitting()), layout=self._wrap())
 
-    def _wraps(self) -> bool:
-        """Returns whether the sentence takes several lines, for which the panels above make room."""
-        return self._whole and cell_len(clean(self._shown[0])) > self.content_size.width > 0
+    def _wrap(self) -> bool:
+        """Take several lines where the sentence has them; returns whether it does. For what goes with the next key no
+        panel moves: it lies over them."""
+        wraps = self._whole and cell_len(clean(self._shown[0])) > self.content_size.width > 0
+        self.set_class(wraps, "-long")
+        self.set_class(wraps and self._passes, "-over")
+        # Else the panels would take the line that it had among them.
+        self.screen.query(KeyLine).set_class(wraps and self._passes, "-apart")
+        return wraps
 
     def _fitting(self) -> str:
         """The whole sentence, or of one that may take a line alone the first parts, as many as fit."""
@@ -250,7 +257,7 @@ class MessageLine(Static):
         return text
 
     def on_resize(self) -> None:
-        self.set_class(self._wraps(), "-long")
+        self._wrap()
         self.update(Content(self._fitting()), layout=False)
 
 
