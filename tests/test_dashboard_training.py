@@ -46,7 +46,7 @@ async def test_a_run_from_the_first_point_to_the_last() -> None:
         await desk.until(lambda: desk.state == "finished")
         run = RunPaths(desk.app.session.snapshot.path)  # type: ignore[union-attr]
         screen = await desk.shows("✓ finished", "40/40", "epoch 40", undated(run.id), "100%")
-        for words in ("quickstart › digits", "input", "output", "test", "dense, code 12", "adam, rate 0.002"):
+        for words in ("quickstart epochs=40 › digits", "input", "output", "test", "dense, code 12", "adam, rate 0.002"):
             assert words in screen
         result = json.loads((run.root / "status.json").read_text())
         assert f"{result['test_loss']:.5f}"[:5] in desk.panel("loss")
