@@ -356,9 +356,8 @@ class LiveScreen(RunScreen):
 
     def _hint_of_run(self) -> bool:
         """Say what the open run does while it trains and nobody is at the form; returns whether that was said."""
-        at_form = self.focused is not None and self.form in self.focused.ancestors_with_self
         snapshot = self.session.snapshot
-        words = training_words(snapshot) if snapshot is not None and not at_form else ""
+        words = training_words(snapshot) if snapshot is not None and not self.form.is_entered else ""
         if words:
             self.message.hint(words)
         return bool(words)
