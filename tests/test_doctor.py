@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +109,13 @@ def test_a_terminal_is_told_what_it_lacks() -> None:
     shown = {"is_terminal": True, "unicode": False, "colors": "256", "graphics": "kitty"}
     texts = [one.text for one in doctor.look_at_terminal(shown)]
     assert [any(word in text for text in texts) for word in ("ASCII", "256 colours", "--graphics")] == [True] * 3
+
+
+def test_what_keeps_kernels_from_being_used_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value, remedy in (("CC", "no-compiler", "install"), ("TUIAE_KERNELS", "off", "unset TUIAE_KERNELS")):
+        monkeypatch.setenv(name, value)
+        told = [one for one in islice(doctor.look_at_training(), 2) if one.remedy.startswith(remedy)]
+        assert [(one.verdict, value in one.text) for one in told] == [("note", True)]
 
 
 def test_extras_are_read_from_what_is_installed() -> None:

@@ -135,12 +135,13 @@ def look_at_training() -> Iterator[Finding]:
     memory = psutil.virtual_memory()
     size = f"{memory.available / 1e9:.0f} of {memory.total / 1e9:.0f} GB of memory free"
     yield Finding("training", "good", f"{processor()}, {counted(count_cores(), 'core')}, {size}")
-    compiler = os.environ.get("CC", "cc")
-    if shutil.which(compiler):
+    compiler, slower = os.environ.get("CC", "cc"), "trainings on the processor take up to twice as long"
+    if os.environ.get("TUIAE_KERNELS") == "off":
+        yield Finding("training", "note", f"TUIAE_KERNELS=off: {slower}", "unset TUIAE_KERNELS")
+    elif shutil.which(compiler):
         yield Finding("training", "good", f"a C compiler ({compiler}), for the kernels of trainings on the processor")
     else:
-        text = f"no C compiler ({compiler}): trainings on the processor take up to half as long again"
-        yield Finding("training", "note", text, "install gcc or clang")
+        yield Finding("training", "note", f"no C compiler ({compiler}): {slower}", "install gcc or clang")
     nvml = open_nvml()
     cards = [] if nvml is None else read_gpus(nvml, users_environment(), lambda pid: ("", ""))
     for gpu in cards:

@@ -95,7 +95,7 @@ class Dropout(nn.Module):
 
     While training, every value becomes 0 with probability p and is scaled by 1 / (1 - p) otherwise; in eval mode the
     input itself comes back. On a CPU p is rounded to a multiple of 1/65536, and the scale follows the rounded p, so
-    that the expectation stays the input. Draws come from torch's default generator.
+    that the expectation stays the input; draws come from the generator of `drawing_from`.
     `Tensor.bernoulli_` costs more there than the convolutions it stands between; this took a sixth of the time.
     """
 
