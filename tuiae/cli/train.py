@@ -284,7 +284,7 @@ def resume_run(run: RunPaths, overrides: Overrides, options: StartOptions, outpu
     """Continue from the newest checkpoint, and follow the run to its end. The worker of a paused run continues it; a
     tracked one, whose program tells by itself how it ends, is let go on and left.
 
-    `overrides` may hold training.epochs, which stays, and training.device, for this worker alone.
+    `overrides` may hold training.epochs, which stays, and training.device and training.devices, for this worker alone.
 
     Raises:
         OtherImagesError: the images are others now, and no others allowed.
