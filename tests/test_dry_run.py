@@ -11,6 +11,8 @@ import sys
 import tempfile
 import threading
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -384,36 +386,36 @@ def test_a_standby_that_tried_other_things_trains_the_same_run_to_the_last_bit(
     assert standby.dry_run(config, lab.runs) == {}
 
 
-@pytest.mark.thorough
-def test_a_run_does_not_wait_for_a_dry_run_to_end(
-    lab: Laboratory, finished: RunPaths, standby: StandbyWorker, temporary: Path
-) -> None:
+@contextmanager
+def ended_dry_run(standby: StandbyWorker, lab: Laboratory, temporary: Path) -> Iterator[None]:
+    """A dry run at its steps, which the block ends: it answers nothing and leaves nothing."""
     slow = config_of(model={"family": "dense", "hidden": [3000], "latent": 3000}, training={"batch_size": 1500})
     answers: list[dict[str, Any]] = []
     thread = threading.Thread(target=lambda: answers.append(standby.dry_run(slow, lab.runs)))
     thread.start()
-    wait_until(lambda: list(temporary.glob("tuiae-dry-run-*/*-run-*")))  # it is at its steps
-    run = create_run(load_config(Path(lab.preset())), lab.runs, [])
-    assert standby.give(run).wait(60) == 0
+    wait_until(lambda: list(temporary.glob("tuiae-dry-run-*/*-run-*")))
+    yield
     thread.join()
     assert answers == [{}]
     assert list(temporary.glob("tuiae-*")) == []
+
+
+@pytest.mark.thorough
+def test_a_run_does_not_wait_for_a_dry_run_to_end(
+    lab: Laboratory, finished: RunPaths, standby: StandbyWorker, temporary: Path
+) -> None:
+    with ended_dry_run(standby, lab, temporary):
+        run = create_run(load_config(Path(lab.preset())), lab.runs, [])
+        assert standby.give(run).wait(60) == 0
     assert_same_end(run, finished)
 
 
 def test_a_standby_that_is_let_go_in_the_middle_takes_its_directory_along(
     lab: Laboratory, standby: StandbyWorker, temporary: Path
 ) -> None:
-    slow = config_of(model={"family": "dense", "hidden": [3000], "latent": 3000}, training={"batch_size": 1500})
-    answers: list[dict[str, Any]] = []
-    thread = threading.Thread(target=lambda: answers.append(standby.dry_run(slow, lab.runs)))
-    thread.start()
-    wait_until(lambda: list(temporary.glob("tuiae-dry-run-*/*-run-*")))
-    standby.dismiss()
-    thread.join()
-    standby.process.wait(60)
-    assert answers == [{}]
-    assert list(temporary.glob("tuiae-*")) == []
+    with ended_dry_run(standby, lab, temporary):
+        standby.dismiss()
+        standby.process.wait(60)
 
 
 def test_a_batch_that_takes_the_process_with_it_says_so(lab: Laboratory, standby: StandbyWorker) -> None:

@@ -32,8 +32,7 @@ def measure_presets(names: Sequence[str], device: str, output: Output) -> None:
     chosen = names or [preset.name for preset in list_presets()]
     found: Figures = {}
     lacking: dict[str, str] = {}
-    worker = StandbyWorker()
-    try:
+    with StandbyWorker() as worker:
         for name in chosen:
             config = load_config(find_preset(name), {"training.device": device})
             dataset = check(config, runs_dir()).dataset
@@ -45,9 +44,6 @@ def measure_presets(names: Sequence[str], device: str, output: Output) -> None:
                 continue
             output.note(f"measuring {name}")
             found[name] = worker.dry_run(config, runs_dir(), profiled=True)
-    finally:
-        worker.dismiss()
-        worker.process.wait()
     if not found:
         raise ConfigError("no preset has its images on this machine", "`tuiae data list` says how to get them")
     document = {"machine": describe(found), "presets": found, "not_measured": lacking}

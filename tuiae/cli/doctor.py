@@ -161,18 +161,16 @@ def look_at_training() -> Iterator[Finding]:
 
 
 def _train_a_little(device: str) -> Iterator[Finding]:
-    worker = StandbyWorker()
     try:
-        tried = worker.dry_run(load_config(find_preset("quickstart"), {"training.device": device}), runs_dir())
-        text = f"trains on {tried['device']}: {tried['step_seconds'] * 1e3:.1f} ms a step of quickstart"
-        yield Finding("training", "good", text)
-        if device == "auto" and not tried["device"].startswith("cuda"):
-            worker.dry_run(load_config(find_preset("quickstart"), {"training.device": "cuda"}), runs_dir())
+        quickstart = find_preset("quickstart")
+        with StandbyWorker() as worker:
+            tried = worker.dry_run(load_config(quickstart, {"training.device": device}), runs_dir())
+            text = f"trains on {tried['device']}: {tried['step_seconds'] * 1e3:.1f} ms a step of quickstart"
+            yield Finding("training", "good", text)
+            if device == "auto" and not tried["device"].startswith("cuda"):
+                worker.dry_run(load_config(quickstart, {"training.device": "cuda"}), runs_dir())
     except TuiaeError as error:
         yield Finding("training", "bad", error.cause, error.hint)
-    finally:
-        worker.dismiss()
-        worker.process.wait()
 
 
 # The terminal, and how this session hangs together.

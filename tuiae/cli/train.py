@@ -261,12 +261,8 @@ def _show_cost(config: RunConfig, root: Path, output: Output) -> None:
     """
     # A process like the run's own: its threads and its allocator are set where it starts, and a batch that takes all
     # memory takes it and not this one.
-    worker = StandbyWorker()
-    try:
+    with StandbyWorker() as worker:
         cost = worker.dry_run(config, root)
-    finally:
-        worker.dismiss()
-        worker.process.wait()
     if output.json:
         output.document({"name": config.name, "dataset": config.data.dataset, **cost})
         return

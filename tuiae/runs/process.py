@@ -266,7 +266,8 @@ def describe_death(run: RunPaths, code: int | None) -> str:
 
 
 class StandbyWorker:
-    """A worker that imports torch ahead of time and waits for a run directory on its stdin.
+    """A worker that imports torch ahead of time and waits for a run directory on its stdin; as a context it ends with
+    the block.
 
     It says what it is on stdout, one JSON line: `{"devices": ["cpu", "cuda:0 NVIDIA ..."], ...}`. When its parent
     goes away before a run was given, its stdin closes and it ends.
@@ -285,6 +286,13 @@ class StandbyWorker:
         self._hello: dict[str, Any] | None = None
         self._reading = threading.Lock()
         self._given_away = False
+
+    def __enter__(self) -> StandbyWorker:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.dismiss()
+        self.process.wait()
 
     def hello(self) -> dict[str, Any]:
         """Wait until the worker is warm (blocks: call it from a thread); empty when it died first."""
