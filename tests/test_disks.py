@@ -31,8 +31,8 @@ from tuiae.files import overwrite_json, read_json, replace_json
 from tuiae.runs import control
 from tuiae.runs.checkpoints import all_checkpoints, find_checkpoint, verify
 from tuiae.runs.paths import RunPaths, find_obstacle
-from tuiae.runs.process import RunLock, describe_death, process_start
-from tuiae.runs.reader import RunReader, is_written_elsewhere, read_status
+from tuiae.runs.process import RunLock, process_start
+from tuiae.runs.reader import RunReader, describe_death, is_written_elsewhere, read_status
 from tuiae.runs.writer import RunWriter, create_run
 from tuiae.training.checkpoint import save_checkpoint
 from tuiae.training.control import Mailbox

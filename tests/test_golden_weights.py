@@ -20,8 +20,7 @@ from tuiae.errors import UnknownRunError
 from tuiae.images import ImageRecord
 from tuiae.runs import control
 from tuiae.runs.paths import RunPaths, unwritable
-from tuiae.runs.process import describe_death
-from tuiae.runs.reader import read_status
+from tuiae.runs.reader import describe_death, read_status
 from tuiae.runs.writer import RunWriter, create_run, write_images
 from tuiae.training.failure import explain
 

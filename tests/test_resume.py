@@ -29,8 +29,8 @@ from tuiae.runs.checkpoints import all_checkpoints, find_checkpoint, need_checkp
 from tuiae.runs.labels import PRUNED, relabel, tags_of
 from tuiae.runs.lineage import need_config, read_edits
 from tuiae.runs.paths import RunPaths, list_runs
-from tuiae.runs.process import RunLock, describe_death, start_worker
-from tuiae.runs.reader import RunReader, read_sample, read_status, read_step_sample
+from tuiae.runs.process import RunLock, start_worker
+from tuiae.runs.reader import RunReader, describe_death, read_sample, read_status, read_step_sample
 from tuiae.runs.writer import RunWriter, create_run
 from tuiae.training import worker
 from tuiae.training.checkpoint import load_state

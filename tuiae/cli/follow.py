@@ -21,8 +21,7 @@ from tuiae.runs.checkpoints import all_checkpoints
 from tuiae.runs.control import Edit, check_setting, end_worker, propose, send, waited
 from tuiae.runs.listing import summarise
 from tuiae.runs.paths import RunPaths, is_gone, is_tracked
-from tuiae.runs.process import describe_death, first_traceback
-from tuiae.runs.reader import RunReader, read_status
+from tuiae.runs.reader import RunReader, describe_death, first_traceback, read_status
 from tuiae.runs.removal import discard_untrained
 from tuiae.runs.snapshot import Snapshot, Status
 from tuiae.training.failure import requeue_advice

@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from tuiae.config import RunConfig
 from tuiae.errors import ConfigError, RunHeldError, TrainingError, UnknownRunError, from_record
-from tuiae.files import as_number, is_count, open_append, open_regular, read_json, temporary_folder
+from tuiae.files import is_count, open_append, read_json, temporary_folder
 from tuiae.images import OPTION
 from tuiae.machine import LEAVING, STOPPING, count_cores, users_environment
-from tuiae.runs.paths import RunPaths, find_obstacle, is_tracked, unwritable
+from tuiae.runs.paths import RunPaths, is_tracked, unwritable
 
 if TYPE_CHECKING:
     from tuiae.runs.snapshot import Status
@@ -202,67 +202,6 @@ def no_worker(error: OSError) -> TrainingError:
     file = f": {error.filename}" if error.filename else ""
     hint = "is it there, and yours?" if file else "close other programs or runs, and try again"
     return TrainingError(f"no worker can be started: {error.strerror or error}{file}", hint)
-
-
-SIGNALLED = {
-    signal.SIGBUS: "a file that it had open, such as the prepared images, became shorter, or its disk failed",
-    signal.SIGKILL: "killed by somebody, or by the system because memory ran out",
-}
-"""What it means when a worker dies of a signal that it cannot answer."""
-
-
-FATAL = "Fatal Python error: "
-LOG_BYTES = 1 << 18  # of the end of a log that are looked at
-TRACE = (" ", "Thread ", "Current thread", "Extension modules: ")
-"""How the lines begin that faulthandler writes below such an error."""
-ERROR = "error: "
-"""How the line begins in which a worker says why it ends."""
-
-
-def last_words(run: RunPaths, seen: float) -> str:
-    """What ended a worker that could not record it, by the end of its log, since the worker was `seen` alive (seconds
-    since the epoch): a fatal signal, or an error; empty where the log has none."""
-    tail, written = _log_tail(run)
-    _, found, after = tail.rpartition(FATAL)
-    reason, *trace = after.splitlines() or [""]
-    # An earlier worker's end is older than the signs of life of this one, and followed by what this one printed.
-    if written < seen - 1:
-        return ""
-    if found and all(not line or line.startswith(TRACE) for line in trace):
-        return f"{reason}: {SIGNALLED[signal.SIGBUS]}" if reason == "Bus error" else reason
-    errors = (line for line in reversed(tail.splitlines()[-2:]) if line.startswith(ERROR))  # and why it is not recorded
-    return next(errors, "").removeprefix(ERROR)
-
-
-def _log_tail(run: RunPaths) -> tuple[str, float]:
-    """The end of a run's log, and when it was written to (seconds since the epoch); empty and 0 where there is none."""
-    try:
-        with open_regular(run.log) as log:
-            status = os.fstat(log.fileno())
-            log.seek(max(0, status.st_size - LOG_BYTES))
-            return log.read(LOG_BYTES).decode(errors="replace"), status.st_mtime
-    except OSError:
-        return "", 0.0
-
-
-def first_traceback(run: RunPaths) -> str:
-    """The end of a run's log from the first traceback there on; empty where it has none."""
-    _, head, rest = _log_tail(run)[0].partition("Traceback (most recent call last):\n")
-    return head + rest
-
-
-def describe_death(run: RunPaths, code: int | None) -> str:
-    """A sentence about the end of a worker that could not record it, from its exit code (None: unknown), its log and
-    its disk."""
-    words = ["the worker died"]
-    if code is None and (said := last_words(run, as_number(read_json(run.status).get("heartbeat")) or 0.0)):
-        words.append(said)
-    if code is not None and code < 0:
-        words[0] += f" (signal {-code})"
-        words += [SIGNALLED[number] for number in SIGNALLED if number == -code]
-    if obstacle := find_obstacle(run):
-        words.append(f"{run.root} cannot be written: {obstacle}")
-    return ": ".join(words)
 
 
 class StandbyWorker:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import signal
 import socket
 import time
 from collections.abc import Iterable, Mapping
@@ -34,8 +35,8 @@ from tuiae.runs.events import (
     parse_event,
 )
 from tuiae.runs.labels import read_label, tags_of
-from tuiae.runs.paths import CONFIG_DIGEST, GONE, RunPaths, is_gone, is_run, is_tracked
-from tuiae.runs.process import is_alive, last_words
+from tuiae.runs.paths import CONFIG_DIGEST, GONE, RunPaths, find_obstacle, is_gone, is_run, is_tracked
+from tuiae.runs.process import is_alive
 from tuiae.runs.snapshot import SAMPLE_ARRAYS, Key, Note, Sample, Series, Snapshot, Status, read_histograms
 
 MAX_NOTES = 200
@@ -111,6 +112,70 @@ def _has_pulse(status: Status) -> bool:
     if status.host == socket.gethostname():
         return is_alive(status.pid, status.process_start, status.heartbeat)
     return silent < STALE_SECONDS
+
+
+# What a worker left in its log that could not record its end.
+
+SIGNALLED = {
+    signal.SIGBUS: "a file that it had open, such as the prepared images, became shorter, or its disk failed",
+    signal.SIGKILL: "killed by somebody, or by the system because memory ran out",
+}
+"""What it means when a worker dies of a signal that it cannot answer."""
+FATAL = "Fatal Python error: "
+LOG_BYTES = 1 << 18  # of the end of a log that are looked at
+TRACE = (" ", "Thread ", "Current thread", "Extension modules: ")
+"""How the lines begin that faulthandler writes below such an error."""
+ERROR = "error: "
+"""How the line begins in which a worker says why it ends."""
+
+
+def last_words(run: RunPaths, seen: float) -> str:
+    """What ended a worker that could not record it, by the end of its log, since the worker was `seen` alive (seconds
+    since the epoch): a fatal signal, or an error; empty where the log has none."""
+    tail, written = _log_tail(run)
+    _, found, after = tail.rpartition(FATAL)
+    reason, *trace = after.splitlines() or [""]
+    # An earlier worker's end is older than the signs of life of this one, and followed by what this one printed.
+    if written < seen - 1:
+        return ""
+    if found and all(not line or line.startswith(TRACE) for line in trace):
+        return f"{reason}: {SIGNALLED[signal.SIGBUS]}" if reason == "Bus error" else reason
+    errors = (line for line in reversed(tail.splitlines()[-2:]) if line.startswith(ERROR))  # and why it is not recorded
+    return next(errors, "").removeprefix(ERROR)
+
+
+def _log_tail(run: RunPaths) -> tuple[str, float]:
+    """The end of a run's log, and when it was written to (seconds since the epoch); empty and 0 where there is none."""
+    try:
+        with open_regular(run.log) as log:
+            status = os.fstat(log.fileno())
+            log.seek(max(0, status.st_size - LOG_BYTES))
+            return log.read(LOG_BYTES).decode(errors="replace"), status.st_mtime
+    except OSError:
+        return "", 0.0
+
+
+def first_traceback(run: RunPaths) -> str:
+    """The end of a run's log from the first traceback there on; empty where it has none."""
+    _, head, rest = _log_tail(run)[0].partition("Traceback (most recent call last):\n")
+    return head + rest
+
+
+def describe_death(run: RunPaths, code: int | None) -> str:
+    """A sentence about the end of a worker that could not record it, from its exit code (None: unknown), its log and
+    its disk."""
+    words = ["the worker died"]
+    if code is None and (said := last_words(run, as_number(read_json(run.status).get("heartbeat")) or 0.0)):
+        words.append(said)
+    if code is not None and code < 0:
+        words[0] += f" (signal {-code})"
+        words += [SIGNALLED[number] for number in SIGNALLED if number == -code]
+    if obstacle := find_obstacle(run):
+        words.append(f"{run.root} cannot be written: {obstacle}")
+    return ": ".join(words)
+
+
+# The other files of a run.
 
 
 def read_config(run: RunPaths) -> RunConfig | None:

@@ -16,7 +16,8 @@ from pydantic import Field, model_validator
 from tuiae.config import Section
 from tuiae.errors import ConfigError, MissingLibraryError
 from tuiae.runs.paths import RunPaths
-from tuiae.runs.process import describe_death, start_worker
+from tuiae.runs.process import start_worker
+from tuiae.runs.reader import describe_death
 from tuiae.runs.snapshot import Snapshot
 
 if TYPE_CHECKING:
