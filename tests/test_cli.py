@@ -22,7 +22,8 @@ from tests.dashboard import script
 from tests.terminal import Terminal
 from tuiae.cli.output import Output
 from tuiae.cli.train import overrides_of
-from tuiae.config import load_config
+from tuiae.config import build_config, load_config
+from tuiae.config.document import read_document
 from tuiae.config.presets import find_preset
 from tuiae.errors import ConfigError, ExitCode
 from tuiae.files import read_json, replace_json
@@ -331,7 +332,7 @@ def test_a_message_names_the_flag_that_asked_and_set_where_it_has_the_last_word(
     flags = {"training.epochs": 0, "model.latent": 0, "training.seed": -1, "data.dataset": None}
     overrides = overrides_of(flags, None, ["training.epochs=-3"])
     with pytest.raises(ConfigError) as caught:
-        load_config(find_preset("quickstart"), overrides.values, overrides.askers)
+        build_config(read_document(find_preset("quickstart")), overrides.values, asker=overrides.askers)
     wanted = ["--set: training.epochs = -3", "--latent: model.latent = 0", "--seed: training.seed = -1"]
     assert sorted(line.rpartition(":")[0] for line in str(caught.value).splitlines()) == sorted(wanted)
 

@@ -197,7 +197,7 @@ async def test_a_small_screen_shows_one_panel_at_a_time(lab: Laboratory, documen
             await desk.until(lambda view=view: shown() == panels[view])  # type: ignore[misc]
         await desk.pilot.resize_terminal(120, 40)
         await desk.until(lambda: shown() == [name for view in views[:-1] for name in panels[view]])
-        assert desk.app.live.query_one("#side-log").region.area
+        await desk.until(lambda: bool(desk.app.live.query_one("#side-log").region.area))
     played.writer.close("finished")
 
 

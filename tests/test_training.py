@@ -541,6 +541,7 @@ def test_what_a_killed_worker_left_half_saved_is_swept_up(lab: Laboratory, finis
 def test_the_corruption_differs_from_step_to_step_and_not_from_run_to_run(lab: Laboratory) -> None:
     # At level 1 every pixel becomes black or white by chance, so that the input is the corruption alone.
     overrides = {"noise.kind": "salt-pepper", "noise.level": 1.0, "data.train_limit": 100, "training.epochs": 3}
+    overrides |= {"training.loss": "l1"}  # computed by the layers, which can be listened to
     config = load_config(Path(lab.preset()), overrides)
     seen: list[list[torch.Tensor]] = []
     for _ in range(2):

@@ -136,7 +136,8 @@ def work(settings: dict[str, Any], document: dict[str, Any] | None = None) -> di
 def resume(name: str, epochs: int | None = None, device: str | None = None) -> dict[str, Any]:
     """A run trained as far as it goes, and how many of its steps were replayed."""
     run, codes = RunPaths(runs_dir() / name), []
-    replays = counted(lambda: codes.append(worker.work(run, Interrupt(), epochs, device))).count("REPLAY")
+    wanted = worker.Wanted(epochs=epochs, device=device)
+    replays = counted(lambda: codes.append(worker.work(run, Interrupt(), wanted))).count("REPLAY")
     return {
         "run": run.id,
         "code": codes[0],
