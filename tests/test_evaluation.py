@@ -29,7 +29,7 @@ from tuiae.models.networks import ModelOutput
 from tuiae.runs.paths import RunPaths
 from tuiae.runs.reader import RunReader, read_sample
 from tuiae.runs.writer import create_run
-from tuiae.training.evaluate import WIDE, CodeUse, evaluate, evaluating, place_codes
+from tuiae.training.evaluate import WIDE, CodeUse, evaluate, evaluating, place_codes, sample
 from tuiae.training.quality import (
     class_scores,
     compare_images,
@@ -206,6 +206,18 @@ def test_watched_images_show_every_class(finished: RunPaths) -> None:
     watched = run.watched(10)
     assert run.labels("test", watched).tolist() == list(range(10))
     assert np.array_equal(run.images("test", watched), run.images("test")[watched])
+
+
+@pytest.mark.parametrize("which", ["finished", "convolutional", "variational", "classified"])
+def test_a_sample_has_the_codes_that_an_evaluation_has_seen(which: str, request: pytest.FixtureRequest) -> None:
+    parts = opened(request.getfixturevalue(which)).parts
+    seen: list[ModelOutput] = []
+    evaluate(parts, parts.test, noise=NoiseSection(), on_batch=lambda start, clean, shown, output: seen.append(output))
+    index = torch.arange(3)
+    known, asked = sample(parts, index, seen=seen), sample(parts, index)
+    assert known.keys() == asked.keys()
+    for name in known.keys() & {"codes", "code_labels", "unit_kl"}:
+        np.testing.assert_allclose(known[name], asked[name], rtol=1e-3, atol=1e-4, err_msg=name)
 
 
 def test_questions_of_the_wrong_shape_are_refused(finished: RunPaths) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -214,9 +214,11 @@ class CodeUse:
 
 
 @torch.inference_mode()
-def sample(parts: Parts, index: torch.Tensor, codes: bool = True) -> dict[str, np.ndarray]:
+def sample(
+    parts: Parts, index: torch.Tensor, codes: bool = True, seen: Sequence[ModelOutput] = ()
+) -> dict[str, np.ndarray]:
     """What the panels show of the test images at `index`: arrays by name, for `RunWriter.sample`. With `codes`, those
-    of many more images too."""
+    of many more images too, which an evaluation may have `seen`, one batch after the other."""
     config, model = parts.config, parts.model
     clean, labels = parts.test.take(parts.test.place(index))
     noisy = corrupt(clean, config.noise, seeded(parts.device, config.training.seed, EVALUATION, 1))
@@ -229,33 +231,47 @@ def sample(parts: Parts, index: torch.Tensor, codes: bool = True) -> dict[str, n
         arrays["reconstructions"] = tensor_as_bytes(output.reconstruction)
     if output.logits is not None:
         arrays["predictions"] = output.logits.argmax(1).cpu().numpy()
-    return arrays | sample_codes(parts) if codes else arrays
+    return arrays | sample_codes(parts, seen) if codes else arrays
 
 
 @torch.inference_mode()
-def sample_codes(parts: Parts) -> dict[str, np.ndarray]:
+def sample_codes(parts: Parts, seen: Sequence[ModelOutput] = ()) -> dict[str, np.ndarray]:
     """Of the first test images, uncorrupted: `codes` (M, 2) on a plane, `code_labels` (M,), and of a variational
     autoencoder `unit_kl` (latent,)."""
-    model, codes, labels, use = parts.model, [], [], CodeUse()
     count = min(PLANE_POINTS, len(parts.test))
-    if isinstance(model, CustomNetwork) and not model.encodes:
-        return histograms(model) if parts.config.samples.histograms else {}
+    if isinstance(parts.model, CustomNetwork) and not parts.model.encodes:
+        return histograms(parts.model) if parts.config.samples.histograms else {}
+    outputs = seen or [*_encode(parts, count)]
+    codes = torch.cat([_code(output).float() for output in outputs])[:count]
+    labels = parts.test.labels[:count]
+    points = place_codes(codes, torch.from_numpy(labels))
+    arrays = {"codes": points.numpy(), "code_labels": labels.astype(np.int32)}
+    if parts.config.samples.histograms:
+        arrays |= histograms(parts.model, codes)
+    if parts.config.model.is_variational:
+        variances = torch.cat([output.log_variance for output in outputs if output.log_variance is not None])[:count]
+        arrays["unit_kl"] = kl_divergence(codes, variances).mean(0).cpu().numpy()
+    return arrays
+
+
+def _encode(parts: Parts, count: int) -> Iterator[ModelOutput]:
+    """The codes of the first test images, without noise."""
+    model, size = parts.model, evaluation_batch(parts)
     with evaluating(parts), autocast(parts.config.training.precision, parts.device):
-        for start in range(0, count, size := evaluation_batch(parts)):
-            clean, of_these = parts.test.span(start, min(start + size, count))
-            labels.append(of_these)
+        for start in range(0, count, size):
+            clean, _ = parts.test.span(start, min(start + size, count))
             if isinstance(model, VariationalAutoencoder):
                 mean, log_variance = model.posterior(clean)
-                use.add(ModelOutput(mean, mean=mean, log_variance=log_variance))
-                codes.append(mean.float())
+                yield ModelOutput(mean, mean=mean, log_variance=log_variance)
             else:
-                codes.append(model.encode(clean).float())
-    known, unit_kl, together = torch.cat(labels), use.unit_kl(), torch.cat(codes)
-    points = place_codes(together, known)
-    arrays = {"codes": points.numpy(), "code_labels": known.to(torch.int32).cpu().numpy()}
-    if parts.config.samples.histograms:
-        arrays |= histograms(model, together)
-    return arrays if unit_kl is None else {**arrays, "unit_kl": unit_kl.cpu().numpy()}
+                yield ModelOutput(model.encode(clean))
+
+
+def _code(output: ModelOutput) -> Tensor:
+    """Of a variational autoencoder the mean, not what was drawn."""
+    code = output.code if output.mean is None else output.mean
+    assert code is not None
+    return code
 
 
 def histograms(model: nn.Module, codes: Tensor | None = None) -> dict[str, np.ndarray]:

@@ -16,13 +16,14 @@ from tuiae.config import RunConfig
 from tuiae.data.batches import batch_end, epoch_order
 from tuiae.models.activations import set_dropout
 from tuiae.models.geometry import check_batch
+from tuiae.models.layers import ModelOutput
 from tuiae.runs.checkpoints import MODEL, STATE
 from tuiae.runs.control import MEASURED
 from tuiae.runs.writer import RunWriter
 from tuiae.training.checkpoint import TrainState, freeze, prune, restore_newest, save_checkpoint, spoilt
 from tuiae.training.control import AutoPause, EditQueue, EditRequest, Mailbox, edits_in, steps_in
 from tuiae.training.device import release_memory
-from tuiae.training.evaluate import CodeUse, Evaluation, evaluate, evaluating, sample, sample_index
+from tuiae.training.evaluate import PLANE_POINTS, CodeUse, Evaluation, evaluate, evaluating, sample, sample_index
 from tuiae.training.objective import Objective, Totals
 from tuiae.training.optimizer import build_optimizer
 from tuiae.training.ranks import Word
@@ -46,6 +47,7 @@ class Trainer:
         optimizer = build_optimizer(parts.model.parameters(), self.config.training, parts.device)
         self.state = TrainState(optimizer, Totals(parts.device, Objective(self.config, parts.model).names))
         self._watched = sample_index(parts.test.labels, self.config.samples.count)
+        self._seen: list[ModelOutput] = []  # by the last evaluation, as far as a sample shows their codes
         self.background = BackgroundWriter(self._note_unwritten)
         self._beginning = restore_newest(
             writer.run,
@@ -138,9 +140,16 @@ class Trainer:
         train = state.totals.read()  # host/device sync, once an epoch
         self.report.tick()
         speed = {"images_per_second": self.report.throughput() or 0.0}
-        use, parts = CodeUse(), self.parts
+        use, parts, self._seen = CodeUse(), self.parts, []
+        plain = self.config.noise.kind == "none" and not self.config.model.is_custom
+
+        def look(start: int, clean: torch.Tensor, shown: torch.Tensor, output: ModelOutput) -> None:
+            use.add(output)
+            if plain and start < PLANE_POINTS:
+                self._seen.append(output._replace(reconstruction=None))
+
         with evaluating(parts):  # once for both: a small network takes as long to change its mode as to compute
-            test = clean = evaluate(parts, parts.test, on_batch=lambda start, clean, shown, output: use.add(output))
+            test = clean = evaluate(parts, parts.test, on_batch=look)
             if parts.train is not parts.test:
                 clean = evaluate(parts, parts.train, limit=len(parts.test))
         if not math.isfinite(test.metrics["loss"]):
@@ -170,7 +179,7 @@ class Trainer:
 
     def sample(self, confusion: np.ndarray | None = None) -> None:
         """Have what the panels show written in the background."""
-        arrays = sample(self.parts, self._watched)
+        arrays, self._seen = sample(self.parts, self._watched, seen=self._seen), []
         if confusion is not None:
             arrays["confusion"] = confusion
         epoch = self.state.epoch
