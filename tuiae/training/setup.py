@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property, partial
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -124,6 +125,10 @@ def give_way(device: torch.device) -> None:
     if sys.platform != "linux":
         os.nice(value)
         return
+    # Where the kernel shares out the cores among sessions, the value of a process counts within its session alone.
+    if os.getsid(0) == os.getpid():
+        with contextlib.suppress(OSError):
+            Path("/proc/self/autogroup").write_text(str(value))
     # A thread has a priority of its own there, and PyTorch may have started some.
     for thread in os.listdir("/proc/self/task"):
         with contextlib.suppress(ProcessLookupError):
