@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 from tuiae.config import RunConfig
 from tuiae.errors import DeviceError, RankLostError, TrainingError, TuiaeError
 from tuiae.files import FULL
+from tuiae.runs.advice import clip_advice
 from tuiae.runs.checkpoints import all_checkpoints, find_checkpoint, pointed, read_position, verify
 from tuiae.runs.control import Edit
-from tuiae.runs.diagnosis import DIVERGED, clip_advice
+from tuiae.runs.diagnosis import DIVERGED
 from tuiae.runs.evidence import raises_of
 from tuiae.runs.lineage import config_at, read_edits
 from tuiae.runs.paths import RunPaths, gone, is_gone
