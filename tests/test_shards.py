@@ -83,6 +83,7 @@ def test_a_config_says_how_many_shards_there_are_whatever_the_machine(lab: Labor
         for batch, family in ((100, "dense"), (1000, "dense"), (1000, "conv"))
     )
     assert (small.shards, large.shards, conv.shards) == (1, 2, 8)
+    assert [config_of(training__batch_size=batch).shards for batch in (299, 300, 500, 2000, 60_000)] == [1, 2, 2, 4, 4]
     run = create_run(large, lab.runs, [])
     assert load_config(run.config).training.shards == 2
     assert config_of(training__shards=4).shards == 4

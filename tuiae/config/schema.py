@@ -262,12 +262,12 @@ class SamplesSection(Section):
 
 def suggest_shards(model: ModelSection, batch_size: int) -> int:
     """Into how many shards a batch is best cut: as few images as keep a core busy for about a millisecond, and at most
-    8, since Python begins them one after the other. A power of two, as numbers of cores are, so that none waits for
-    another."""
+    8, since Python begins them one after the other, but two as soon as two cores gain by it. A power of two, as numbers
+    of cores are, so that none waits for another."""
     if model.needs_whole_batches:
         return 0
-    images, most = (500, 4) if model.encoder_family == "dense" else (64, 8)
-    return min(2 ** max(round(math.log2(batch_size / images)), 0), most)
+    images, second, most = (500, 300, 4) if model.encoder_family == "dense" else (64, 91, 8)
+    return min(2 ** max(round(math.log2(batch_size / images)), int(batch_size >= second)), most)
 
 
 class RunConfig(Section):
