@@ -13,7 +13,7 @@ from textual.app import App, ComposeResult
 from textual.widgets import Static
 
 from tests.conftest import Laboratory
-from tests.dashboard import AUTOENCODER, HOSTILE, Script, new_run, open_desk, script
+from tests.dashboard import AUTOENCODER, HOSTILE, Desk, Script, new_run, open_desk, script
 from tuiae import __version__
 from tuiae.render.legend import run_marks
 from tuiae.render.status import own_pause, status_facts
@@ -103,13 +103,18 @@ def test_marks_of_edits_have_a_short_form(variational: Script) -> None:
     assert [mark.short for mark in marks] == ["rate 0.0005", "noise 0.1"]
 
 
+async def ask_for_an_edit(desk: Desk) -> None:
+    """Open the dialog for edits of the run that trains."""
+    await desk.until(lambda: desk.state == "running")
+    await desk.press("e")
+    await desk.shows("change the training")
+
+
 async def test_an_edit_is_told_when_it_counts_and_forgotten_when_the_run_is_over(lab: Laboratory) -> None:
     played = script(lab.runs)
     played.play(2)
     async with open_desk(played.run) as desk:
-        await desk.until(lambda: desk.state == "running")
-        await desk.press("e")
-        await desk.shows("change the training")
+        await ask_for_an_edit(desk)
         await desk.press(*"0.0003", "enter")
         await desk.until(lambda: "asked: it is in force from the next step on" in desk.message)
         edit(played, "training.learning_rate", 0.001, 0.0003, 8)
@@ -123,9 +128,7 @@ async def test_what_was_typed_for_a_run_that_ends_goes_into_a_fork(lab: Laborato
     played = script(lab.runs)
     played.play(2)
     async with open_desk(played.run) as desk:
-        await desk.until(lambda: desk.state == "running")
-        await desk.press("e")
-        await desk.shows("change the training")
+        await ask_for_an_edit(desk)
         await desk.press(*typed)
         played.writer.close("finished")
         if typed:
