@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
+import time
 from typing import Any
 
 import numpy as np
 import pytest
-from textual import events
+from textual import _time, events
 from textual.geometry import Size
 from textual.widgets import Input, Label
 
@@ -60,6 +62,22 @@ async def test_every_size_is_survived_and_too_small_ones_say_so() -> None:
             assert ("Start" in desk.screen) is fits
             if not fits and width >= 40:
                 assert f"{width}x{height} {TOO_SMALL}" in desk.screen
+
+
+async def test_a_machine_that_is_busy_at_the_wrong_moment_loses_no_resize(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = itertools.count()
+
+    def late() -> float:
+        """A timer that rings once finds another second gone each time it looks at the clock."""
+        task = asyncio.current_task()
+        return time.monotonic() + (next(looks) if task is not None and task.get_name().startswith("set_timer") else 0)
+
+    async with open_desk() as desk:
+        await desk.ready()
+        monkeypatch.setattr(_time, "get_time", late)
+        await desk.pilot.resize_terminal(80, 24)
+        await desk.until(lambda: len(desk.screen.split("\n")) == 24)
+        assert next(looks) > 1
 
 
 async def test_a_screen_that_hears_late_of_two_sizes_has_the_newer_one() -> None:

@@ -26,7 +26,7 @@ import importlib.machinery, importlib.util, re, sys
 
 PRIVATE = re.compile(
     r"\b(_display|_css_update_count|_invalidate_css|_parse_cache|_compositor|XTermParser"
-    r"|_dispatch_message|_handle_exception|_modal_binding_chain)\b"
+    r"|_dispatch_message|_handle_exception|_modal_binding_chain|_skip)\b"
 )
 seen = set()
 

@@ -28,6 +28,7 @@ from textual.message import Message
 from textual.message_pump import MessagePump
 from textual.screen import Screen
 from textual.strip import Strip
+from textual.timer import Timer, TimerCallback
 from textual.widget import AwaitMount
 from textual.worker import WorkerFailed
 
@@ -225,6 +226,16 @@ class Lasting(MessagePump):
         except Exception as error:
             if not self.app.survives(error):  # type: ignore[attr-defined]
                 raise
+
+    def set_timer(
+        self, delay: float, callback: TimerCallback | None = None, *, name: str | None = None, pause: bool = False
+    ) -> Timer:
+        """Textual's, but late instead of never: between two looks at the clock a busy machine may take longer than the
+        delay, and Textual leaves out a time that has passed, also an only one. The app then waited for its timer, and
+        followed the terminal's size no more."""
+        timer = super().set_timer(delay, callback, name=name, pause=pause)
+        timer._skip = False
+        return timer
 
 
 def bound_keys(screen: Screen[object]) -> list[tuple[DOMNode, Binding]] | None:
