@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
 from tuiae.config import NOISE_KINDS, NoiseSection
-from tuiae.data.batches import CORRUPTIONS, augment, corrupt, seeded
+from tuiae.data.batches import CORRUPTIONS, augment, corrupt, seed_of, seeded
 
 CPU = torch.device("cpu")
 
@@ -34,6 +35,13 @@ def images(value: float | None = None, channels: int = 1) -> torch.Tensor:
 def near(share: float) -> object:
     """Five standard deviations of a share of 200,000."""
     return pytest.approx(share, abs=5 * math.sqrt(share * (1 - share) / 200_000))
+
+
+@pytest.mark.parametrize(
+    "numbers", [(0,), (7, 0xD0E, 12345, 1), (2**32 - 1, 3), (2**32, 3), (2**63 - 1, 0, 0)], ids=str
+)
+def test_seeds_are_those_of_numpy(numbers: tuple[int, ...]) -> None:
+    assert seed_of(*numbers) == int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0]) >> 1
 
 
 def test_every_kind_of_the_config_is_there() -> None:

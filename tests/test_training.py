@@ -24,7 +24,7 @@ from tests.conftest import SMALL, Laboratory
 from tests.endings import assert_same_end
 from tests.training import train
 from tuiae.config import build_config, load_config
-from tuiae.data.batches import epoch_order
+from tuiae.data.batches import epoch_order, seeded
 from tuiae.errors import ConfigError, TrainingError
 from tuiae.explore.checkpoint import load
 from tuiae.explore.questions import Dispatcher
@@ -153,11 +153,13 @@ def test_the_config_of_a_run_repeats_it_and_another_seed_does_not(lab: Laborator
 
 
 def test_shuffles_depend_on_seed_and_epoch_alone() -> None:
-    orders = {(seed, epoch): epoch_order(50, seed, epoch).tolist() for seed in (0, 1) for epoch in (0, 1, 2)}
+    orders = {(seed, epoch): epoch_order(50, seed, epoch).tolist() for seed in (0, 1) for epoch in (0, 1, 2, 99, 500)}
     torch.manual_seed(99)
+    for (seed, epoch), order in orders.items():
+        assert order == torch.randperm(50, generator=seeded(torch.device("cpu"), seed, epoch)).tolist()
     assert all(epoch_order(50, *key).tolist() == order for key, order in orders.items())
     assert all(sorted(order) == list(range(50)) for order in orders.values())
-    assert len({tuple(order) for order in orders.values()}) == 6
+    assert len({tuple(order) for order in orders.values()}) == len(orders)
 
 
 def test_histograms_count_every_weight_gradient_and_code_and_change_no_bit(

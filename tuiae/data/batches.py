@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -78,7 +79,19 @@ class ImageSet:
 def epoch_order(count: int, seed: int, epoch: int) -> torch.Tensor:
     """The permutation of an epoch, (count,) int64: a pure function of its arguments, drawn on the CPU so that every
     device sees the same batches."""
-    return torch.randperm(count, generator=seeded(torch.device("cpu"), seed, epoch))
+    at_once = max(1, _AT_ONCE // max(1, count))
+    return _epoch_orders(count, seed, epoch // at_once, at_once)[epoch % at_once]
+
+
+_AT_ONCE = 1 << 12
+"""Indices that are drawn at once: by itself, between other work, an order of 32 images takes 70 us, in a row 10."""
+
+
+@lru_cache(maxsize=1)
+def _epoch_orders(count: int, seed: int, block: int, size: int) -> list[torch.Tensor]:
+    """The orders of a block of so many epochs."""
+    generators = (seeded(torch.device("cpu"), seed, epoch) for epoch in range(block * size, (block + 1) * size))
+    return [torch.randperm(count, generator=generator) for generator in generators]
 
 
 def batch_end(begin: int, size: int, count: int, fewest: int = 1) -> int:
@@ -96,7 +109,10 @@ def count_batches(size: int, count: int, fewest: int = 1) -> int:
 
 def seed_of(*numbers: int) -> int:
     """A seed that depends on all the numbers; neighbours give unrelated streams (NumPy's SeedSequence)."""
-    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> np.uint64(1))
+    small = max(numbers) < 1 << 32  # NumPy takes twice as long to split numbers into 32 bits each
+    sequence = np.random.SeedSequence(np.array(numbers, np.uint32) if small else numbers)
+    low, high = sequence.generate_state(2).tolist()
+    return (low | high << 32) >> 1
 
 
 def seeded(device: torch.device, *numbers: int) -> torch.Generator:
