@@ -16,7 +16,7 @@ from tuiae.config import TrainingSection, build_config, learning_rate, load_conf
 from tuiae.runs.checkpoints import need_checkpoint
 from tuiae.runs.lineage import fork_config, fork_run
 from tuiae.runs.writer import create_run
-from tuiae.training.optimizer import restore_optimizer
+from tuiae.training.optimizer import build_optimizer, restore_optimizer, set_rate
 
 CONVOLVING = """
 name = "convolving"
@@ -87,6 +87,30 @@ def test_the_steps_are_counted_where_a_fused_optimizer_looks_for_them(fused: boo
     optimizer.param_groups[0]["fused"] = True
     restore_optimizer(optimizer, saved.state_dict())
     assert {value.device.type for value in optimizer.state[parameter].values()} == {"meta"}
+
+
+@pytest.mark.parametrize("name", ["adam", "adamw"])
+def test_adam_by_its_kernel_alone_has_the_bits_of_pytorchs_also_when_it_goes_on(name: str) -> None:
+    training = TrainingSection(optimizer=name, learning_rate=0.1, weight_decay=0.01)
+    ours, theirs = ([torch.nn.Parameter(torch.linspace(-1, 1, size)) for size in (7, 3)] for _ in range(2))
+    build = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[name]
+    reference = build(theirs, lr=0.1, weight_decay=0.01, fused=True)
+    optimizer, saved = build_optimizer(ours, training, torch.device("cpu")), None
+    for step in range(8):
+        if step == 3:
+            saved = copy.deepcopy(optimizer.state_dict())
+        if step == 5:
+            for one in (optimizer, reference):
+                restore_optimizer(one, copy.deepcopy(saved))
+        set_rate(optimizer, 0.1 / (step + 1))
+        set_rate(reference, 0.1 / (step + 1))
+        for weights, others in zip(ours, theirs, strict=True):
+            weights.grad = torch.sin(weights.detach() * (step + 2))
+            others.grad = torch.sin(others.detach() * (step + 2))
+        optimizer.step()
+        reference.step()
+        assert all(map(torch.equal, ours, theirs))
+    assert {float(gathered["step"]) for gathered in optimizer.state.values()} == {6.0}
 
 
 # Schedules

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.nn import Parameter
 
 from tuiae.config import TrainingSection
@@ -25,9 +26,60 @@ def _uncompiled(kind: type[torch.optim.Optimizer]) -> type[torch.optim.Optimizer
     return type(kind.__name__, (kind,), {**plain, "step": step})
 
 
+def _at_once(kind: type[torch.optim.Optimizer], kernel: Callable[..., None]) -> type[torch.optim.Optimizer]:
+    """An Adam that on a CPU calls its fused `kernel` alone, with the same bits: PyTorch's step finds weights, gradients
+    and moments anew each time and counts the steps of each weight by itself, 60 us more for ten of them."""
+
+    class AtOnce(_uncompiled(kind)):  # type: ignore[misc]
+        _known: tuple[Tensor, list[Tensor], list[Tensor], list[Tensor]] | None = None
+        """How many steps were taken with each weight, its moments, and views of the numbers of steps."""
+
+        def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+            super().load_state_dict(state_dict)
+            self._known = None
+
+        @torch.no_grad()
+        def step(self) -> None:
+            (group,) = self.param_groups
+            if self._known is None:
+                super().step()
+                if group["fused"] and group["params"][0].device.type == "cpu":
+                    self._know([self.state[weights] for weights in group["params"]])
+                return
+            counts, *gathered = self._known
+            counts.add_(1)
+            first, second = group["betas"]
+            kernel(
+                group["params"],
+                [weights.grad for weights in group["params"]],
+                *gathered[:2],
+                [],
+                gathered[2],
+                amsgrad=False,
+                lr=group["lr"],
+                beta1=first,
+                beta2=second,
+                weight_decay=group["weight_decay"],
+                eps=group["eps"],
+                maximize=False,
+            )
+
+        step.hooked = True  # type: ignore[attr-defined]
+
+        def _know(self, gathered: list[dict[str, Tensor]]) -> None:
+            counts = torch.stack([one["step"] for one in gathered])
+            for one, step in zip(gathered, counts, strict=True):
+                one["step"] = step
+            moments, squares, steps = ([one[name] for one in gathered] for name in ("exp_avg", "exp_avg_sq", "step"))
+            self._known = counts, moments, squares, steps
+
+    AtOnce.__name__ = kind.__name__
+    return AtOnce
+
+
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
-    "adam": _uncompiled(torch.optim.Adam),
-    "adamw": _uncompiled(torch.optim.AdamW),
+    "adam": _at_once(torch.optim.Adam, torch._fused_adam_),
+    "adamw": _at_once(torch.optim.AdamW, torch._fused_adamw_),
     "sgd": _uncompiled(torch.optim.SGD),
     "rmsprop": _uncompiled(torch.optim.RMSprop),
 }
@@ -63,7 +115,7 @@ def build_optimizer(
 def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
     """Set the learning rate of the steps to come."""
     for group in optimizer.param_groups:
-        if isinstance(group["lr"], torch.Tensor):
+        if isinstance(group["lr"], Tensor):
             group["lr"].fill_(rate)
         else:
             group["lr"] = rate
@@ -91,7 +143,7 @@ def is_gathered_for(optimizer: torch.optim.Optimizer, saved: Any) -> bool:
             return False
         shape = weights[index].shape
         for name, value in gathered.items():
-            fits = isinstance(value, torch.Tensor) and value.shape == (torch.Size() if name == "step" else shape)
+            fits = isinstance(value, Tensor) and value.shape == (torch.Size() if name == "step" else shape)
             if not (fits or (value is None and name == "momentum_buffer")):
                 return False
     return True
@@ -111,7 +163,7 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, saved: dict[str, Any]) -
                 gathered["momentum_buffer"] = torch.zeros_like(parameter)
 
 
-def _lay_out(gathered: dict[str, Any], parameter: torch.Tensor, counts_on_device: bool) -> None:
+def _lay_out(gathered: dict[str, Any], parameter: Tensor, counts_on_device: bool) -> None:
     """Put what was gathered for a parameter where this optimizer looks for it: it may have been gathered on another
     device, or with the weights in another order of memory."""
     for name, value in gathered.items():
