@@ -40,13 +40,13 @@ class _Stage:
     dropped: int = 0
     activate: Callable[[Tensor], Tensor] | None = None
     """In its place."""
-    slope: Callable[[Tensor, Tensor], Tensor] | None = None
-    """(gradient, output) -> gradient."""
+    slope: Callable[..., Tensor] | None = None
+    """(gradient, output) -> gradient, put into `grad_input`."""
 
 
 _BY_PYTORCH = {
-    nn.Sigmoid: (torch.sigmoid_, torch.ops.aten.sigmoid_backward.default),
-    nn.Tanh: (torch.tanh_, torch.ops.aten.tanh_backward.default),
+    nn.Sigmoid: (torch.sigmoid_, torch.ops.aten.sigmoid_backward.grad_input),
+    nn.Tanh: (torch.tanh_, torch.ops.aten.tanh_backward.grad_input),
 }
 
 
@@ -123,6 +123,11 @@ class _Buffers(NamedTuple):
     of_weights: tuple[Tensor, ...]
     """Of weights and biases in turn, as an optimizer has them."""
 
+    def first(self, count: int) -> _Buffers:
+        """Those of so many images."""
+        outputs, gradients = ([made[:count] for made in several] for several in (self.outputs, self.gradients))
+        return self._replace(outputs=outputs, gradients=gradients)
+
 
 class DenseProgram:
     """Computes a network by the kernels: a shard forward and backward, or an evaluation.
@@ -137,6 +142,12 @@ class DenseProgram:
         self._sums, self._blas = sums, addressof(blas)
         self._buffers: dict[int, _Buffers] = {}
         count = len(self._stages)
+        self._layers = (DenseLayer * count)()
+        for stage, layer in zip(self._stages, self._layers, strict=True):
+            layer.inputs, layer.outputs = stage.linear.in_features, stage.linear.out_features
+            layer.weights, layer.bias = stage.linear.weight.data_ptr(), stage.linear.bias.data_ptr()
+            layer.rectifies, layer.kept = stage.rectifies, True
+            layer.least, layer.scale = least_lane(stage.dropped), scale_of(stage.dropped)
         stops = {count, *(place for place, stage in enumerate(self._stages, 1) if stage.activate)}
         self._spans = [*pairwise((0, *sorted(stops)))]
 
@@ -153,6 +164,8 @@ class DenseProgram:
         buffers = self._buffers.get(shard)
         if buffers is None or buffers.room < count:
             buffers = self._buffers[shard] = self._buffers_for(count, learns=True)
+        if count < buffers.room:
+            buffers = buffers.first(count)
         lanes = []  # held until they have been read
         for stage, layer in zip(self._stages, buffers.layers, strict=True):
             if stage.dropped:
@@ -161,8 +174,8 @@ class DenseProgram:
         score, _ = self._pass_on(buffers, clean, shown, images)
         for first, end in reversed(self._spans):
             if slope := self._stages[end - 1].slope:
-                gradient = buffers.gradients[end - 1][:count]
-                gradient.copy_(slope(gradient, buffers.outputs[end - 1][:count]))
+                gradient = buffers.gradients[end - 1]
+                slope(gradient, buffers.outputs[end - 1], grad_input=gradient)
             library().dense_backward(self._blas, buffers.layers, first, end, shown, count)
         return buffers.of_weights, BatchScore(score[0], score[1:] * count)
 
@@ -188,26 +201,23 @@ class DenseProgram:
                 self._blas, buffers.layers, first, end, shown, count, addressof(score) if scored else None
             )
             if activate is not None:
-                activate(buffers.outputs[end - 1][:count])
+                activate(buffers.outputs[end - 1])
         if not scored:
             kernels.dense_score(self._blas, addressof(score), buffers.outputs[-1], count)
         return found, wrong
 
     def _buffers_for(self, count: int, learns: bool) -> _Buffers:
-        linears = [stage.linear for stage in self._stages]
-        layers, score = (DenseLayer * len(linears))(), DenseScore(size=linears[-1].out_features)
-        outputs = [torch.empty(count, linear.out_features) for linear in linears]
+        layers = type(self._layers).from_buffer_copy(self._layers)
+        outputs = [torch.empty(count, layer.outputs) for layer in layers]
+        for output, layer in zip(outputs, layers, strict=True):
+            layer.output = output.data_ptr()
         difference = torch.empty_like(outputs[-1])
-        score.difference = difference.data_ptr()
-        for place, (stage, layer) in enumerate(zip(self._stages, layers, strict=True)):
-            layer.inputs, layer.outputs = stage.linear.in_features, stage.linear.out_features
-            layer.weights, layer.bias = stage.linear.weight.data_ptr(), stage.linear.bias.data_ptr()
-            layer.output, layer.rectifies, layer.kept = outputs[place].data_ptr(), stage.rectifies, True
-            layer.least, layer.scale = least_lane(stage.dropped), scale_of(stage.dropped)
+        score = DenseScore(size=layer.outputs, difference=difference.data_ptr())
         if not learns:
             return _Buffers(count, layers, score, outputs, difference, [], ())
         gradients = list(map(torch.empty_like, outputs))
-        of_weights = tuple(torch.empty_like(weights) for linear in linears for weights in linear.parameters())
+        weights = (one for stage in self._stages for one in stage.linear.parameters())
+        of_weights = tuple(map(torch.empty_like, weights))
         for place, layer in enumerate(layers):
             layer.gradient = gradients[place].data_ptr()
             layer.of_weights, layer.of_bias = (made.data_ptr() for made in of_weights[2 * place : 2 * place + 2])
