@@ -189,10 +189,9 @@ class _RectifyAndDrop(torch.autograd.Function):
         (given,), (output,) = gradients, ctx.saved_tensors
         if not (kernels := kernels_for(output)):
             return torch.ops.aten.threshold_backward(given, output, 0).mul_(ctx.scale), None
-        gradient = torch.empty_like(output)
-        if not kernels_for(given, output):
-            given = gradient.copy_(given)  # as the output lies
-        kernels.rectify_drop_gradient(given, output, output.numel(), ctx.scale, gradient)
+        # In the place of what is given, which was made for nobody else; or as the output lies.
+        gradient = given if kernels_for(given, output) else torch.empty_like(output).copy_(given)
+        kernels.rectify_drop_gradient(gradient, output, output.numel(), ctx.scale, gradient)
         return gradient, None
 
 
