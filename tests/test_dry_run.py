@@ -350,7 +350,8 @@ def test_a_network_without_memory_ends_the_command_with_4(lab: Laboratory) -> No
 
 
 def test_words_for_amounts() -> None:
-    assert [megabytes(1e6 * value) for value in (0.4, 3.21, 412.4, 12_500)] == ["0.4 MB", "3.2 MB", "412 MB", "12.5 GB"]
+    sizes = [megabytes(1e6 * value) for value in (0, 0.003, 0.4, 3.21, 412.4, 12_500)]
+    assert sizes == ["0.0 MB", "under 0.1 MB", "0.4 MB", "3.2 MB", "412 MB", "12.5 GB"]
     assert [seconds(value) for value in (0.0012, 0.052, 0.84, 42.2, 125, 3753)] == [
         "1.2 ms",
         "52 ms",

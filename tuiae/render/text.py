@@ -216,9 +216,11 @@ def of_epochs(epoch: int, epochs: int | None) -> str:
 
 
 def megabytes(size: float) -> str:
-    """Bytes as `3.9 MB`, `412 MB`, `1.2 GB`."""
+    """Bytes as `under 0.1 MB`, `3.9 MB`, `412 MB`, `1.2 GB`."""
     if size >= 1e9:
         return f"{size / 1e9:.1f} GB"
+    if 0 < size < 5e4:
+        return "under 0.1 MB"
     return f"{size / 1e6:.1f} MB" if size < 1e7 else f"{size / 1e6:.0f} MB"
 
 
