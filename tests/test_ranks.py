@@ -223,6 +223,18 @@ def test_an_environment_that_is_not_torchruns_is_refused(
     assert not lab.runs.exists() or list_runs(lab.runs) == []
 
 
+def test_a_run_that_its_worker_refuses_under_torchrun_leaves_nothing(
+    lab: Laboratory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in RANK.items():
+        monkeypatch.setenv(name, value)
+    whole = SMALL.replace("epochs = 4", "epochs = 4\nshards = 0").replace('device = "cpu"', 'device = "auto"')
+    process = lab.start("run", lab.preset(whole))
+    assert "needs whole batches on a CPU" in process.communicate()[1]
+    assert process.returncode == ExitCode.USAGE
+    assert list_runs(lab.runs) == []
+
+
 @pytest.mark.parametrize("command", [("sweep", "code_size"), ("reproduce",)])
 def test_a_study_is_not_carried_out_by_each_process_of_torchrun(
     lab: Laboratory, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]

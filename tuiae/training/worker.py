@@ -61,6 +61,7 @@ from tuiae.runs.process import (
     worker_words,
 )
 from tuiae.runs.reader import is_written_elsewhere, read_config, read_images, read_status
+from tuiae.runs.removal import discard_untrained
 from tuiae.runs.writer import RunWriter, settle_config, write_images
 from tuiae.source import of_run, with_code
 from tuiae.training.failure import explain, requeue_advice
@@ -170,6 +171,8 @@ def work(run: RunPaths, interrupt: Interrupt, wanted: Wanted = Wanted()) -> int:
     else:
         writer.close(state, failure.record() if failure else None)
     if failure is not None:
+        if wanted.join and not begun:
+            discard_untrained(run)  # as `tuiae run` does, which has become this worker under torchrun
         return failure.exit_code
     if state == "stopped" and interrupt.count and (advice := requeue_advice(run)):
         print(advice, file=sys.stderr)
