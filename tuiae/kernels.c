@@ -159,25 +159,80 @@ void fold(const float *columns, const float *bias, long images, long height, lon
     }
 }
 
-/* Products and dot products of float32 by the BLAS that PyTorch has. It wants pointers, and matrices column by column:
- * ours, row by row, are to it their transposes. Integers are long for a BLAS with wide ones too; one with narrow ones
- * reads the lower half. */
+#if defined __AVX512F__
+#define LANES 16
+#elif defined __AVX2__
+#define LANES 8
+#else
+#define LANES 0
+#endif
+
+/* How many numbers go through PyTorch's exponential at once; 0 where this was compiled for no such processor. */
+const int lanes_of_exponential = LANES;
+
+#if LANES
+typedef float Lanes __attribute__((vector_size(LANES * sizeof(float))));
+#else
+typedef float Lanes;
+#endif
+
+/* What PyTorch computes float32 by on a CPU. Its BLAS wants pointers, and matrices column by column: ours, row by row,
+ * are to it their transposes. Integers are long for a BLAS with wide ones too; one with narrow ones reads the lower
+ * half. */
 typedef struct {
     void (*multiply)(const char *, const char *, const long *, const long *, const long *, const float *, const float *,
                      const long *, const float *, const long *, const float *, float *, const long *);
     float (*dot)(const long *, const float *, const long *, const float *, const long *);
-} Blas;
+    void (*tanh)(long, const float *, float *, long);
+    Lanes (*exponential)(Lanes);
+} Torch;
 static const float zero = 0.0f, one = 1.0f;
 
+enum { NOTHING, TANH, SIGMOID };
+
+#define ACCURATE 0x140102 /* of MKL's precisions, and no word about errors */
+
+/* An activation of `count` values, of those at most that are left of a tensor. PyTorch computes those of sigmoid by two
+ * vectors at a time, and what is `left` after that by the C library. */
+static void activate(const Torch *torch, int activation, float *x, long count, long left)
+{
+    if (activation == TANH)
+        torch->tanh(count, x, x, ACCURATE);
+#if LANES
+    const long last = left % (2 * LANES), paired = left - last < count ? left - last : count;
+    long at = 0;
+    for (Lanes lanes; activation == SIGMOID && at < paired; at += LANES) {
+        const long size = (paired - at < LANES ? paired - at : LANES) * sizeof *x;
+        memcpy(&lanes, x + at, size);
+        lanes = 1.0f / (1.0f + torch->exponential(0.0f - lanes));
+        memcpy(x + at, &lanes, size);
+    }
+    for (at = paired; activation == SIGMOID && at < count; at++)
+        x[at] = 1.0f / (1.0f + expf(-x[at]));
+#endif
+}
+
+/* Its gradient, in the place of that of what came out. */
+static void activate_gradient(int activation, const float *y, long count, float *gradient)
+{
+    if (activation == TANH)
+        for (long at = 0; at < count; at++)
+            gradient[at] *= fmaf(-y[at], y[at], 1.0f);
+    if (activation == SIGMOID)
+        for (long at = 0; at < count; at++)
+            gradient[at] = gradient[at] * (1.0f - y[at]) * y[at];
+}
+
 /* A dense layer for a shard of images: its weights (outputs, inputs), what it gives (images, outputs), the gradients of
- * both; and the ReLU and the dropout after it, where it has them. What is not kept is written over for each block. */
+ * both; and the ReLU and the dropout after it or another activation, where it has them. What is not kept is written
+ * over for each block. */
 typedef struct {
     long inputs, outputs;
     const float *weights, *bias;
     float *output, *gradient, *of_weights, *of_bias;
     const int16_t *lanes;
     float scale;
-    int least, rectifies, kept;
+    int least, rectifies, activation, kept;
 } Layer;
 
 /* Images that are taken through all layers at once, in a core's cache; no fewer than half of them, for BLAS has another
@@ -189,19 +244,20 @@ static inline long block_after(long begin, long images)
     return images - begin < block ? images - begin : block;
 }
 
-static void pass_on(const Blas *blas, const Layer *layers, long first, long end, const float *x, long begin,
-                    long images)
+static void pass_on(const Torch *torch, const Layer *layers, long first, long end, const float *x, long begin,
+                    long images, long left)
 {
     for (const Layer *layer = layers + first; layer < layers + end; layer++) {
         const float *given = layer > layers ? layer[-1].output : x;
         float *made = layer->output + (layer->kept ? begin * layer->outputs : 0);
         for (long image = 0; image < images; image++)
             memcpy(made + image * layer->outputs, layer->bias, layer->outputs * sizeof *made);
-        blas->multiply("T", "N", &layer->outputs, &images, &layer->inputs, &one, layer->weights, &layer->inputs,
+        torch->multiply("T", "N", &layer->outputs, &images, &layer->inputs, &one, layer->weights, &layer->inputs,
                        given + begin * layer->inputs, &layer->inputs, &one, made, &layer->outputs);
         if (layer->rectifies)
             rectify_drop(made, layer->lanes ? layer->lanes + begin * layer->outputs : layer->lanes,
                          images * layer->outputs, layer->least, layer->scale, made);
+        activate(torch, layer->activation, made, images * layer->outputs, left * layer->outputs);
     }
 }
 
@@ -237,39 +293,39 @@ static void compare(const Score *score, const float *made, long begin, long imag
     }
 }
 
-static void conclude(const Blas *blas, const Score *score, long images)
+static void conclude(const Torch *torch, const Score *score, long images)
 {
     const long count = images * score->size, next = 1;
     float total = 0.0f;
     for (long image = 0; image < images; image++)
         total += score->wrong[image];
-    const float loss = blas->dot(&count, score->difference, &next, score->difference, &next) / (float)count;
+    const float loss = torch->dot(&count, score->difference, &next, score->difference, &next) / (float)count;
     score->found[1] = loss * score->factor;
     score->found[0] = score->found[1] * score->share;
     score->found[2] = 1.0f - total / (float)count;
     score->found[3] = 1.0f;
 }
 
-void dense_score(const Blas *blas, const Score *score, const float *made, long images)
+void dense_score(const Torch *torch, const Score *score, const float *made, long images)
 {
     compare(score, made, 0, images);
-    conclude(blas, score, images);
+    conclude(torch, score, images);
 }
 
 /* Layers from `first` until `end`, the first of all of which takes x (images, inputs); and the score of what the last
  * one gives, if it is wanted. */
-void dense_forward(const Blas *blas, const Layer *layers, long first, long end, const float *x, long images,
+void dense_forward(const Torch *torch, const Layer *layers, long first, long end, const float *x, long images,
                    const Score *score)
 {
     const Layer *last = layers + end - 1;
     for (long begin = 0, block; begin < images; begin += block) {
         block = block_after(begin, images);
-        pass_on(blas, layers, first, end, x, begin, block);
+        pass_on(torch, layers, first, end, x, begin, block, images - begin);
         if (score)
             compare(score, last->output + (last->kept ? begin * last->outputs : 0), begin, block);
     }
     if (score)
-        conclude(blas, score, images);
+        conclude(torch, score, images);
 }
 
 #define STEP 16
@@ -336,17 +392,18 @@ static void sum_columns(const float *x, long rows, long columns, float *sums)
 
 /* Their gradients, from before `end` back to `first`, from that of what the last one gives; and that of what goes into
  * the first, if a layer is before it. */
-void dense_backward(const Blas *blas, const Layer *layers, long first, long end, const float *x, long images)
+void dense_backward(const Torch *torch, const Layer *layers, long first, long end, const float *x, long images)
 {
     for (const Layer *layer = layers + end - 1; layer >= layers + first; layer--) {
+        activate_gradient(layer->activation, layer->output, images * layer->outputs, layer->gradient);
         if (layer->rectifies)
             rectify_drop_gradient(layer->gradient, layer->output, images * layer->outputs, layer->scale,
                                   layer->gradient);
-        blas->multiply("N", "T", &layer->inputs, &layer->outputs, &images, &one, layer > layers ? layer[-1].output : x,
+        torch->multiply("N", "T", &layer->inputs, &layer->outputs, &images, &one, layer > layers ? layer[-1].output : x,
                        &layer->inputs, layer->gradient, &layer->outputs, &zero, layer->of_weights, &layer->inputs);
         sum_columns(layer->gradient, images, layer->outputs, layer->of_bias);
         if (layer > layers)
-            blas->multiply("N", "N", &layer->inputs, &images, &layer->outputs, &one, layer->weights, &layer->inputs,
+            torch->multiply("N", "N", &layer->inputs, &images, &layer->outputs, &one, layer->weights, &layer->inputs,
                            layer->gradient, &layer->outputs, &zero, layer[-1].gradient, &layer->inputs);
     }
 }

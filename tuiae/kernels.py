@@ -83,9 +83,10 @@ def library() -> Any:
 
 def _compiled() -> Path:
     """The library, which is made if it is not there. Raises OSError and SubprocessError."""
-    command = [os.environ.get("CC", "cc"), *FLAGS, str(SOURCE)]
+    compiler = [os.environ.get("CC", "cc"), *FLAGS]
+    command = [*compiler, str(SOURCE), "-lm"]
     # A home may be shared by machines with other processors.
-    key = hashlib.sha256("\n".join([*command[:-1], _processor(), SOURCE.read_text(encoding="utf-8")]).encode())
+    key = hashlib.sha256("\n".join([*compiler, _processor(), SOURCE.read_text(encoding="utf-8")]).encode())
     made = user_cache_path("tuiae") / "kernels" / f"{key.hexdigest()[:16]}.so"
     made.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     owner = made.parent.stat()
@@ -130,10 +131,15 @@ def kernels_for(*tensors: Tensor) -> Any:
     return None
 
 
-class Blas(ctypes.Structure):
-    """By which PyTorch computes products and dot products of float32 on a CPU."""
+class TorchRoutines(ctypes.Structure):
+    """`Torch` of `kernels.c`: by what PyTorch computes float32 on a CPU."""
 
-    _fields_ = (("multiply", c_void_p), ("dot", c_void_p))
+    _fields_ = tuple((name, c_void_p) for name in ("multiply", "dot", "tanh", "exponential"))
+
+    @property
+    def activates(self) -> bool:
+        """Whether the kernels can use its tanh and its exponential, beside its products."""
+        return bool(self.tanh and self.exponential)
 
 
 class DenseLayer(ctypes.Structure):
@@ -144,7 +150,7 @@ class DenseLayer(ctypes.Structure):
         ("outputs", c_long),
         *((name, c_void_p) for name in ("weights", "bias", "output", "gradient", "of_weights", "of_bias", "lanes")),
         ("scale", c_float),
-        *((name, c_int) for name in ("least", "rectifies", "kept")),
+        *((name, c_int) for name in ("least", "rectifies", "activation", "kept")),
     )
 
 
@@ -159,13 +165,21 @@ class DenseScore(ctypes.Structure):
     )
 
 
+EXPONENTIALS = {16: "Sleef_expf16_u10", 8: "Sleef_expf8_u10"}
+"""By how many numbers go through at once."""
+
+
 @cache
-def blas() -> Blas | None:
-    """PyTorch's own, if it is to be found."""
+def torch_routines() -> TorchRoutines | None:
+    """PyTorch's own, if its products are to be found."""
+    kernels = library()
     for file in (Path(torch.__file__).parent / "lib").glob("libtorch_cpu.*"):
         with suppress(OSError, AttributeError):
             torch_cpu = ctypes.CDLL(str(file))
-            return Blas(*(ctypes.cast(routine, c_void_p) for routine in (torch_cpu.sgemm_, torch_cpu.sdot_)))
+            lanes = c_int.in_dll(kernels, "lanes_of_exponential").value
+            names = ("sgemm_", "sdot_", "vmsTanh", EXPONENTIALS.get(lanes, ""))
+            found = [ctypes.cast(getattr(torch_cpu, name, 0), c_void_p) for name in names]
+            return TorchRoutines(*found) if all(found[:2]) else None
     return None
 
 

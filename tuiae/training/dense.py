@@ -17,7 +17,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from tuiae.config import RunConfig
-from tuiae.kernels import Blas, DenseLayer, DenseScore, blas, library
+from tuiae.kernels import DenseLayer, DenseScore, TorchRoutines, library, torch_routines
 from tuiae.models.activations import Dropout, RectifiedDropout, draw_lanes, drawing_from, least_lane, scale_of
 from tuiae.models.geometry import ImageShape
 from tuiae.models.layers import ModelOutput, onednn_is_quicker
@@ -31,6 +31,16 @@ ENOUGH = 500
 """Images by which it is seen whether the kernels agree with the layers."""
 
 
+class _Activation(NamedTuple):
+    """One that the kernels know by a number, or PyTorch carries out between them."""
+
+    number: int
+    activate: Callable[[Tensor], Tensor]
+    """In its place."""
+    slope: Callable[..., Tensor]
+    """(gradient, output) -> gradient, put into `grad_input`."""
+
+
 @dataclass(frozen=True)
 class _Stage:
     """A layer with weights and what comes after it, in C or by two operations of PyTorch."""
@@ -38,15 +48,12 @@ class _Stage:
     linear: nn.Linear
     rectifies: bool = False
     dropped: int = 0
-    activate: Callable[[Tensor], Tensor] | None = None
-    """In its place."""
-    slope: Callable[..., Tensor] | None = None
-    """(gradient, output) -> gradient, put into `grad_input`."""
+    activation: _Activation | None = None
 
 
-_BY_PYTORCH = {
-    nn.Sigmoid: (torch.sigmoid_, torch.ops.aten.sigmoid_backward.grad_input),
-    nn.Tanh: (torch.tanh_, torch.ops.aten.tanh_backward.grad_input),
+_ACTIVATIONS = {
+    nn.Tanh: _Activation(1, torch.tanh_, torch.ops.aten.tanh_backward.grad_input),
+    nn.Sigmoid: _Activation(2, torch.sigmoid_, torch.ops.aten.sigmoid_backward.grad_input),
 }
 
 
@@ -54,7 +61,7 @@ def _stages(layers: Iterable[nn.Module]) -> list[_Stage] | None:
     """None where there is a layer that the kernels do not know."""
     stages: list[_Stage] = []
     for layer in layers:
-        found = next((known for kind, known in _BY_PYTORCH.items() if isinstance(layer, kind)), None)
+        found = next((known for kind, known in _ACTIVATIONS.items() if isinstance(layer, kind)), None)
         if isinstance(layer, nn.Linear) and layer.bias is not None:
             stages.append(_Stage(layer))
         elif isinstance(layer, RectifiedDropout):
@@ -62,7 +69,7 @@ def _stages(layers: Iterable[nn.Module]) -> list[_Stage] | None:
         elif isinstance(layer, nn.ReLU):
             stages[-1] = replace(stages[-1], rectifies=True)
         elif found is not None:
-            stages[-1] = replace(stages[-1], activate=found[0], slope=found[1])
+            stages[-1] = replace(stages[-1], activation=found)
         elif not isinstance(layer, (nn.Flatten, nn.Unflatten, nn.Identity)) and not (
             isinstance(layer, Dropout) and not layer.p
         ):
@@ -73,21 +80,30 @@ def _stages(layers: Iterable[nn.Module]) -> list[_Stage] | None:
 def dense_program(config: RunConfig, network: Network, shape: ImageShape) -> DenseProgram | None:
     """What computes shards of a run on images of a shape (C, H, W) in place of its network's layers. None where nothing
     can, or not with the same bits: on another machine or in another version PyTorch may multiply by other means."""
-    found, training = blas(), config.training
-    if library() is None or found is None or onednn_is_quicker() or type(network) is not Autoencoder:
+    training = config.training
+    if library() is None or onednn_is_quicker() or type(network) is not Autoencoder:
         return None
     if training.precision != "float32" or training.loss not in ("mse", "sse") or shape[0] > 1:
         return None
     encoder, decoder = _stages(network.encoder), _stages(network.decoder)
-    if encoder is None or decoder is None:
+    if encoder is None or decoder is None or (found := torch_routines()) is None:
         return None
-    program = DenseProgram(encoder, decoder, training.loss == "sse", found)
-    return program if _agrees(program, config, network, shape) else None
+    activated = any(stage.activation for stage in (*encoder, *decoder))
+    for alone in (True, False) if activated and found.activates else (not activated,):
+        program = DenseProgram(encoder, decoder, training.loss == "sse", found, alone)
+        if _agrees(program, config, network, shape):
+            return program
+    return None
 
 
 def _agrees(program: DenseProgram, config: RunConfig, network: Network, shape: ImageShape) -> bool:
-    """Whether it gives the bits of the layers for a shard as the run has them, or the beginning of a large one."""
-    count = min(max(FEWEST, config.training.batch_size // max(1, config.shards)), ENOUGH)
+    """Whether it gives the bits of the layers for a shard as the run has them, or the beginning of a large one, and for
+    one less: the last values of a tensor go other ways."""
+    usual = min(max(FEWEST, config.training.batch_size // max(1, config.shards)), ENOUGH)
+    return all(_agrees_on(count, program, config, network, shape) for count in {usual, max(FEWEST, usual - 1)})
+
+
+def _agrees_on(count: int, program: DenseProgram, config: RunConfig, network: Network, shape: ImageShape) -> bool:
     modes = {layer: layer.training for layer in network.modules()}
     network.train()
     with torch.inference_mode(False), torch.enable_grad():
@@ -132,14 +148,17 @@ class _Buffers(NamedTuple):
 class DenseProgram:
     """Computes a network by the kernels: a shard forward and backward, or an evaluation.
 
-    Spans of layers are a call each. They end where PyTorch has to activate, as a sigmoid or a tanh of ours would be
-    rounded otherwise.
+    Spans of layers are a call each. They end where PyTorch has to activate, which rounds a sigmoid or a tanh in its own
+    way on processors that the kernels do not know.
     """
 
-    def __init__(self, encoder: list[_Stage], decoder: list[_Stage], sums: bool, blas: Blas) -> None:
-        """Of stages whose loss `sums` up the square errors of an image, or is their mean."""
+    def __init__(
+        self, encoder: list[_Stage], decoder: list[_Stage], sums: bool, routines: TorchRoutines, alone: bool
+    ) -> None:
+        """Of stages whose loss `sums` up the square errors of an image, or is their mean; the kernels do it `alone`, or
+        with PyTorch's activations between them."""
         self._stages, self._code = [*encoder, *decoder], len(encoder) - 1
-        self._sums, self._blas = sums, addressof(blas)
+        self._sums, self._routines = sums, addressof(routines)
         self._buffers: dict[int, _Buffers] = {}
         count = len(self._stages)
         self._layers = (DenseLayer * count)()
@@ -148,8 +167,13 @@ class DenseProgram:
             layer.weights, layer.bias = stage.linear.weight.data_ptr(), stage.linear.bias.data_ptr()
             layer.rectifies, layer.kept = stage.rectifies, True
             layer.least, layer.scale = least_lane(stage.dropped), scale_of(stage.dropped)
-        stops = {count, *(place for place, stage in enumerate(self._stages, 1) if stage.activate)}
-        self._spans = [*pairwise((0, *sorted(stops)))]
+            layer.activation = stage.activation.number if stage.activation and alone else 0
+        self._between: dict[int, _Activation] = {}
+        """What PyTorch does after a span, by its end."""
+        for place, stage in enumerate(self._stages, 1):
+            if stage.activation and not alone:
+                self._between[place] = stage.activation
+        self._spans = [*pairwise((0, *sorted({count, *self._between})))]
 
     def takes(self, count: int) -> bool:
         """Whether it computes so many images at once."""
@@ -173,10 +197,10 @@ class DenseProgram:
                 layer.lanes = lanes[-1].data_ptr()
         score, _ = self._pass_on(buffers, clean, shown, images)
         for first, end in reversed(self._spans):
-            if slope := self._stages[end - 1].slope:
+            if between := self._between.get(end):
                 gradient = buffers.gradients[end - 1]
-                slope(gradient, buffers.outputs[end - 1], grad_input=gradient)
-            library().dense_backward(self._blas, buffers.layers, first, end, shown, count)
+                between.slope(gradient, buffers.outputs[end - 1], grad_input=gradient)
+            library().dense_backward(self._routines, buffers.layers, first, end, shown, count)
         return buffers.of_weights, BatchScore(score[0], score[1:] * count)
 
     def measure(self, clean: Tensor, shown: Tensor) -> tuple[ModelOutput, Score]:
@@ -195,15 +219,15 @@ class DenseProgram:
         score.wanted, score.found, score.wrong = clean.data_ptr(), found.data_ptr(), wrong.data_ptr()
         score.factor, score.share, score.slope = _factors(self._sums, count, score.size, images)
         for first, end in self._spans:
-            activate = self._stages[end - 1].activate
-            scored = end == len(self._stages) and activate is None
+            between = self._between.get(end)
+            scored = end == len(self._stages) and between is None
             kernels.dense_forward(
-                self._blas, buffers.layers, first, end, shown, count, addressof(score) if scored else None
+                self._routines, buffers.layers, first, end, shown, count, addressof(score) if scored else None
             )
-            if activate is not None:
-                activate(buffers.outputs[end - 1])
+            if between is not None:
+                between.activate(buffers.outputs[end - 1])
         if not scored:
-            kernels.dense_score(self._blas, addressof(score), buffers.outputs[-1], count)
+            kernels.dense_score(self._routines, addressof(score), buffers.outputs[-1], count)
         return found, wrong
 
     def _buffers_for(self, count: int, learns: bool) -> _Buffers:
@@ -223,5 +247,5 @@ class DenseProgram:
             layer.of_weights, layer.of_bias = (made.data_ptr() for made in of_weights[2 * place : 2 * place + 2])
         score.gradient = gradients[-1].data_ptr()
         # Nobody looks at what a step has made but its score, with which the last ReLU goes.
-        score.rectifies, layer.rectifies, layer.kept = layer.rectifies, False, self._stages[-1].activate is not None
+        score.rectifies, layer.rectifies, layer.kept = layer.rectifies, False, self._stages[-1].activation is not None
         return _Buffers(count, layers, score, outputs, difference, gradients, of_weights)

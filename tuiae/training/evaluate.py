@@ -205,12 +205,16 @@ class CodeUse:
         of units whose mean KL is below COLLAPSED, so that they tell the decoder nothing."""
         if self._low is None or self._high is None:
             return {}
-        largest = torch.maximum(self._low.abs(), self._high.abs()).max()
-        shares = [(self._high - self._low <= CONSTANT * largest).float().mean()]
         kl = self.unit_kl()
-        if kl is not None:
-            shares.append((kl < COLLAPSED).float().mean())
-        return dict(zip(("dead", "collapsed"), torch.stack(shares).tolist(), strict=False))  # host/device sync
+        low, high, *means = torch.stack(
+            [self._low, self._high, *([] if kl is None else [kl])]
+        ).tolist()  # host/device sync
+        constant = CONSTANT * max(map(abs, low + high))
+        dead = sum(top - bottom <= constant for bottom, top in zip(low, high, strict=True))
+        shares = {"dead": dead / len(low)}
+        for each in means:
+            shares["collapsed"] = sum(mean < COLLAPSED for mean in each) / len(each)
+        return shares
 
 
 @torch.inference_mode()

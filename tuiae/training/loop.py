@@ -103,15 +103,18 @@ class Trainer:
                     self.report.live()
 
             self.training_step.check_finite()
-            self.background.wait()  # no more than an epoch is ever waiting to be written
             training, last = self.config.training, state.epoch + 1 == self.config.training.epochs
             test = self._evaluate() if last or (state.epoch + 1) % training.evaluate_every == 0 else None
             state.end_epoch()
             stale = test is not None and self._is_stale(test.metrics["loss"])
             last = last or stale
-            if last or state.epoch % self.config.samples.every == 0:
+            sampled = last or state.epoch % self.config.samples.every == 0
+            saved = last or state.epoch % self.config.checkpoint.every == 0
+            if sampled or saved:
+                self.background.wait()  # no more than one of each is ever waiting to be written
+            if sampled:
                 self.sample(None if test is None else test.confusion)
-            if last or state.epoch % self.config.checkpoint.every == 0:
+            if saved:
                 self.save(("last",) if test is None else state.checkpoint_names(test.metrics["loss"]))
             self.report.tick()
             state.epoch_seconds = 0.0  # what sampling and saving took is no part of the next epoch
