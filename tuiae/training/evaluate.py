@@ -24,7 +24,7 @@ from tuiae.models.losses import confusion_counts, kl_divergence
 from tuiae.models.networks import ModelOutput, VariationalAutoencoder
 from tuiae.runs.snapshot import CODE_VALUES, GRADIENTS, WEIGHTS
 from tuiae.training.device import give_back_memory, is_out_of_memory
-from tuiae.training.objective import Objective, Quality, Score, Totals
+from tuiae.training.objective import QUALITY, Objective, Score, Totals, with_quality
 from tuiae.training.setup import Parts, autocast
 
 EVALUATION = 0xE7A1  # keeps evaluation's corruption apart from every training step's
@@ -100,7 +100,9 @@ def evaluate(
     """
     config, classes, device = parts.config, len(parts.classes), parts.device
     objective = Objective(config, parts.model)
-    totals, quality = Totals(device, objective.names), Quality(device)
+    # A custom loss may have an mse of its own, which is the one that counts.
+    totals = Totals(device, objective.names if config.is_classifier else (*QUALITY, *objective.names))
+    worst: Tensor | None = None
     confusion = torch.zeros(classes, classes, dtype=torch.int64, device=device) if config.is_classifier else None
     count = min(limit or len(split), len(split))
     noise = noise or config.noise
@@ -126,12 +128,15 @@ def evaluate(
             for batch, score in chain.from_iterable(parts.cores.map(partial(_in_parts, device, compute), at_once)):
                 if on_batch is not None:
                     on_batch(batch.start, batch.clean, batch.shown, batch.output)
+                if (wrong := score.wrong) is not None:
+                    score = with_quality(score, batch.output, batch.clean, config.training.loss)
+                    worst = wrong.max() if worst is None else torch.maximum(worst, wrong.max())
                 totals.add(score.weighted(len(batch.clean)))
-                quality.add(score, batch.output, batch.clean, config.training.loss)
                 if confusion is not None and batch.output.logits is not None:
                     confusion += confusion_counts(batch.output.logits, batch.labels, classes)
-    metrics = totals.read()
-    metrics |= {name: value for name, value in quality.read().items() if name not in metrics}  # a custom loss's own mse
+    metrics = dict(sorted(totals.read().items(), key=lambda item: item[0] in QUALITY))
+    if worst is not None:
+        metrics["wrong_pixels_max"] = worst.item()
     return Evaluation(metrics, None if confusion is None else confusion.cpu().numpy())
 
 

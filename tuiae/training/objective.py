@@ -34,8 +34,7 @@ class Score:
 
     def weighted(self, images: int) -> Tensor:
         """The sums over the batch, and its size: (len(names) + 1,), for `Totals.add`."""
-        first = self.values[0].detach()
-        return torch.stack((*(value.detach() for value in self.values), torch.ones_like(first))) * images
+        return torch.stack((*self.values, torch.ones_like(self.values[0]))).detach() * images
 
 
 class BatchScore(NamedTuple):
@@ -132,24 +131,15 @@ class Totals:
         self.sums.zero_()
 
 
-class Quality:
-    """Measures of reconstructions beside the loss, over images seen with dropout off."""
+QUALITY = ("mse", "wrong_pixels")
+"""Measures of reconstructions beside the loss, over images seen with dropout off: the mean square error of a pixel, and
+in how many an image is wrong."""
 
-    def __init__(self, device: torch.device) -> None:
-        self._means = Totals(device, ("mse", "wrong_pixels"))
-        self._worst = torch.zeros((), device=device)
 
-    def add(self, score: Score, output: ModelOutput, clean: Tensor, loss: str) -> None:
-        if score.wrong is None or output.reconstruction is None:
-            return
-        is_mse = loss == "mse" and output.mean is None and output.returned is None
-        error = score.loss if is_mse else mse(output.reconstruction, clean)
-        self._means.add(Score(error, (error, score.wrong.mean())).weighted(len(clean)))
-        torch.maximum(self._worst, score.wrong.max(), out=self._worst)
-
-    def read(self) -> dict[str, float]:
-        """mse: mean over pixels. wrong_pixels, wrong_pixels_max: of an image in the mean, and of the worst one."""
-        values = self._means.read()  # host/device sync
-        if values:
-            values["wrong_pixels_max"] = self._worst.item()
-        return values
+def with_quality(score: Score, output: ModelOutput, clean: Tensor, loss: str) -> Score:
+    """The score of reconstructions with QUALITY before its own values."""
+    assert output.reconstruction is not None
+    assert score.wrong is not None
+    is_mse = loss == "mse" and output.mean is None and output.returned is None
+    error = score.loss if is_mse else mse(output.reconstruction, clean)
+    return Score(score.loss, (error, score.wrong.mean(), *score.values), score.wrong)
