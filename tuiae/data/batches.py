@@ -53,7 +53,11 @@ class ImageSet:
         `index` lies where the images lie (see `place`).
         """
         labels = self._labels.index_select(0, index)
-        return self._scale(self._images, index), labels.to(self.device, non_blocking=True)
+        return self.take_images(index), labels.to(self.device, non_blocking=True)
+
+    def take_images(self, index: torch.Tensor) -> torch.Tensor:
+        """The images of `take`; for a few of them the labels take as long."""
+        return self._scale(self._images, index)
 
     def span(self, start: int, stop: int) -> tuple[torch.Tensor, torch.Tensor]:
         """`take` for neighbours, without gathering."""

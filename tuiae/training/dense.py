@@ -184,7 +184,7 @@ class DenseProgram:
     ) -> tuple[tuple[Tensor, ...], BatchScore]:
         """The gradients and the score of a shard's clean images (N, 1, H, W) and what the network is shown of them, in
         a batch of so many `images`. The next call for this shard writes the gradients anew."""
-        count = len(clean)
+        count = clean.shape[0]
         buffers = self._buffers.get(shard)
         if buffers is None or buffers.room < count:
             buffers = self._buffers[shard] = self._buffers_for(count, learns=True)
@@ -205,14 +205,14 @@ class DenseProgram:
 
     def measure(self, clean: Tensor, shown: Tensor) -> tuple[ModelOutput, Score]:
         """What the network makes of images (N, 1, H, W) with dropout off, and its score."""
-        buffers = self._buffers_for(len(clean), learns=False)
-        score, wrong = self._pass_on(buffers, clean, shown, len(clean))
+        buffers = self._buffers_for(clean.shape[0], learns=False)
+        score, wrong = self._pass_on(buffers, clean, shown, clean.shape[0])
         output = ModelOutput(buffers.outputs[self._code], buffers.outputs[-1].view(clean.shape))
         return output, Score(score[1], (score[1], score[2]), wrong)
 
     def _pass_on(self, buffers: _Buffers, clean: Tensor, shown: Tensor, images: int) -> tuple[Tensor, Tensor]:
         """(4,) as the kernels score what the network makes, and the wrong pixels of each image."""
-        count, kernels, score = len(clean), library(), buffers.score
+        count, kernels, score = clean.shape[0], library(), buffers.score
         assert clean.is_contiguous()
         assert shown.is_contiguous()
         found, wrong = torch.empty(4), torch.empty(count)

@@ -115,7 +115,7 @@ def evaluate(
         clean, labels = split.span(start, stop)
         draws = Draws(config, noise, device, start) if parts.sharded else sequence
         shown = corrupt(clean, noise, draws.noise)
-        if program is not None and program.takes(len(clean)):
+        if program is not None and program.takes(stop - start):
             output, score = program.measure(clean, shown)
             return Batch(start, clean, labels, shown, output), score
         with autocast(config.training.precision, device), drawing_from(draws.codes):
@@ -131,7 +131,7 @@ def evaluate(
                 if (wrong := score.wrong) is not None:
                     score = with_quality(score, batch.output, batch.clean, config.training.loss)
                     worst = wrong.max() if worst is None else torch.maximum(worst, wrong.max())
-                totals.add(score.weighted(len(batch.clean)))
+                totals.add(score.weighted(batch.clean.shape[0]))
                 if confusion is not None and batch.output.logits is not None:
                     confusion += confusion_counts(batch.output.logits, batch.labels, classes)
     metrics = dict(sorted(totals.read().items(), key=lambda item: item[0] in QUALITY))

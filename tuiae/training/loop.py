@@ -23,7 +23,7 @@ from tuiae.runs.writer import RunWriter
 from tuiae.training.checkpoint import TrainState, freeze, prune, restore_newest, save_checkpoint, spoilt
 from tuiae.training.control import AutoPause, EditQueue, EditRequest, Mailbox, edits_in, steps_in
 from tuiae.training.device import release_memory
-from tuiae.training.evaluate import PLANE_POINTS, CodeUse, Evaluation, evaluate, evaluating, sample, sample_index
+from tuiae.training.evaluate import PLANE_POINTS, CodeUse, Evaluation, evaluate, sample, sample_index
 from tuiae.training.objective import Objective, Totals
 from tuiae.training.optimizer import build_optimizer
 from tuiae.training.ranks import Word
@@ -151,10 +151,9 @@ class Trainer:
             if plain and start < PLANE_POINTS:
                 self._seen.append(output._replace(reconstruction=None))
 
-        with evaluating(parts):  # once for both: a small network takes as long to change its mode as to compute
-            test = clean = evaluate(parts, parts.test, on_batch=look)
-            if parts.train is not parts.test:
-                clean = evaluate(parts, parts.train, limit=len(parts.test))
+        test = clean = evaluate(parts, parts.test, on_batch=look)
+        if parts.train is not parts.test:
+            clean = evaluate(parts, parts.train, limit=len(parts.test))
         if not math.isfinite(test.metrics["loss"]):
             raise self.training_step.divergence()
         self.report.tick()

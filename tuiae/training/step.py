@@ -89,7 +89,8 @@ class BatchGradient:
 
     def __call__(self, batch: Tensor) -> BatchScore:
         """Take the images at the indices `batch` (N,)."""
-        shards, images = batch.tensor_split(self._pieces), batch.numel()
+        images = batch.numel()
+        shards = batch.tensor_split(self._pieces) if self._pieces > 1 else (batch,)
         computed = self._parts.cores.map(
             lambda place: self.compute_shard(shards[place], images, place),
             [place for place in self._own if shards[place].numel()],
@@ -127,13 +128,14 @@ class BatchGradient:
         program = self._parts.program
         if program is None or not program.takes(index.numel()):
             return self.compute_by_layers(index, images, shard)
-        clean, shown, _ = self._take(index, shard)
+        clean, shown = self._show(self._parts.train.take_images(index), shard)
         with drawing_from(self._generators.get((STEP_DRAWS, shard))):
             return program.differentiate(shard, clean, shown, images)
 
     def compute_by_layers(self, index: Tensor, images: int, shard: int) -> tuple[tuple[Tensor, ...], BatchScore]:
         """The same by the network's own layers."""
-        clean, shown, labels = self._take(index, shard)
+        clean, labels = self._parts.train.take(index)
+        clean, shown = self._show(clean, shard)
         draws = drawing_from(self._generators.get((STEP_DRAWS, shard)))
         with draws, autocast(self._parts.config.training.precision, self._parts.device):
             score = self._objective(self._parts.model(shown), clean, labels)
@@ -143,15 +145,14 @@ class BatchGradient:
         gradients = torch.autograd.grad(loss, self.weights, materialize_grads=True)
         return gradients, BatchScore(loss.detach(), score.weighted(count))
 
-    def _take(self, index: Tensor, shard: int) -> tuple[Tensor, Tensor, Tensor]:
-        """The images at an index, what the network is shown of them, and their labels."""
+    def _show(self, clean: Tensor, shard: int) -> tuple[Tensor, Tensor]:
+        """Images as they are to be reconstructed, and what the network is shown of them."""
         config = self._parts.config
-        clean, labels = self._parts.train.take(index)
         if config.training.flip or config.training.shift:
             # Before it is corrupted: a reconstruction is compared with what was moved or mirrored.
             generator = self._generators[STEP_AUGMENTATION, shard]
             clean = augment(clean, config.training.flip, config.training.shift, generator)
-        return clean, corrupt(clean, config.noise, self._generators.get((STEP_NOISE, shard))), labels
+        return clean, corrupt(clean, config.noise, self._generators.get((STEP_NOISE, shard)))
 
 
 def _lies_alike(gradient: Tensor, weights: Tensor) -> bool:
