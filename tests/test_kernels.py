@@ -33,6 +33,7 @@ ODD = (float("nan"), float("inf"), -float("inf"), -0.0, 0.0, 1e-42)
 
 def forget() -> None:
     kernels.library.cache_clear()
+    kernels.torch_routines.cache_clear()
     activations._draws_alike.cache_clear()
 
 
@@ -235,7 +236,12 @@ def dense(settings: dict[str, Any], **others: Any) -> RunConfig:
 
 
 @pytest.mark.parametrize("network", DENSE)
-def test_a_dense_network_is_computed_at_once_with_the_same_bits(network: str) -> None:
+@pytest.mark.parametrize("activates", [True, False], ids=["alone", "PyTorch activates"])
+def test_a_dense_network_is_computed_at_once_with_the_same_bits(
+    network: str, activates: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not activates:
+        monkeypatch.setattr(kernels.TorchRoutines, "activates", False)
     config = dense(DENSE[network])
     parts = set_up(config)
     parts.model.train()
