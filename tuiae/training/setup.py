@@ -6,7 +6,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property, partial
@@ -170,7 +170,8 @@ class Cores:
         try:
             work()
         finally:
-            wait(helpers)
+            for helper in helpers:
+                helper.exception()  # which waits for its end, in less time than `concurrent.futures.wait`
         for helper in helpers:
             helper.result()
         return [found[place] for place in range(len(items))]
