@@ -211,9 +211,8 @@ class CodeUse:
         if self._low is None or self._high is None:
             return {}
         kl = self.unit_kl()
-        low, high, *means = torch.stack(
-            [self._low, self._high, *([] if kl is None else [kl])]
-        ).tolist()  # host/device sync
+        known = [self._low, self._high, *([] if kl is None else [kl])]
+        low, high, *means = torch.stack(known).tolist()  # host/device sync
         constant = CONSTANT * max(map(abs, low + high))
         dead = sum(top - bottom <= constant for bottom, top in zip(low, high, strict=True))
         shares = {"dead": dead / len(low)}
