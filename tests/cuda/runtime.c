@@ -179,7 +179,7 @@ static int copy(void *to, const void *from, size_t size, int kind) {
   // No kernel filled what is read: a truth is true, a number 0, and the sums of an objective are means of 1.
   if (size == 1) *(char *)to = 1;
   if (size == 4 || size == 8) memset(to, 0, size);
-  if (size == 24 || size == 40) for (size_t place = 0; place < size / 8; place++) ((double *)to)[place] = 1;
+  if (size == 24 || size == 40 || size == 56) for (size_t place = 0; place < size / 8; place++) ((double *)to)[place] = 1;
   return 0;
 }
 API int cudaMemcpyAsync(void *to, const void *from, size_t size, int kind, void *stream) { return copy(to, from, size, kind); }
