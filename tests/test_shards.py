@@ -114,6 +114,26 @@ def test_a_run_of_an_earlier_version_goes_on_with_whole_batches(lab: Laboratory)
     assert need_config(run).shards == 0
 
 
+def test_subnormal_numbers_are_zero_on_every_core_but_in_runs_of_earlier_versions() -> None:
+    earlier = parse_toml(dump_config(config_of()))
+    del earlier["training"]["subnormals"]
+
+    def product(item: int) -> float:
+        return (torch.full((64,), 1e-30) * 1e-10)[item % 64].item()
+
+    if not torch.set_flush_denormal(False):
+        pytest.skip("this processor has no such mode")
+    for config, flushed in (
+        (build_config(earlier), False),
+        (config_of(), True),
+        (config_of(training__shards=0), False),
+    ):
+        parts = set_up(config)
+        found = {value == 0 for value in [product(0), *parts.cores.map(product, range(200)), product(0)]}
+        assert found == {flushed}
+    assert build_config(earlier).training.subnormals == "kept"
+
+
 def test_what_fails_on_a_core_is_told_and_the_others_end() -> None:
     done = []
 

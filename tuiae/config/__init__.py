@@ -3,6 +3,7 @@
 from tuiae.config.document import (
     NAME,
     QUIET,
+    ROUNDING,
     SEED,
     SET,
     build_config,

@@ -25,6 +25,8 @@ SET = "--set"
 SEED, NAME = "training.seed", "name"
 QUIET = ("checkpoint.", "samples.")
 """Sections that leave the result as it is; they name a run only where nothing else does."""
+ROUNDING = ("shards", "transposed", "subnormals")
+"""Keys of [training] that change nothing but the last bits, and that nobody chooses by themselves."""
 MOST_DOTS = 32
 MOST_VALUE = 120  # characters of one in a message
 _PART = r"""(?:[\w-]+|"[^"\n]*"|'[^'\n]*')"""
@@ -239,17 +241,19 @@ def build_config(
         raise ConfigError(explain(error, source, askers), "") from error
 
 
-_EARLIER = TrainingSection.model_fields.keys() - {"auto_pause", "step_from", "shards", "devices", "transposed"}
+_EARLIER = TrainingSection.model_fields.keys() - {"auto_pause", "step_from", "devices", *ROUNDING}
 """Keys of [training] that the documents of every version have: all but those that came later."""
 
 
 def _keep_old_rules(training: Any) -> None:
     """Let a run of an earlier version go on, or be repeated, as it began: its document names every key there was, its
-    steps were counted from the first epoch, its batches were computed whole, and transposed convolutions directly."""
+    steps were counted from the first epoch, its batches were computed whole, transposed convolutions directly, and the
+    smallest numbers were kept."""
     if not isinstance(training, dict) or not training.keys() >= _EARLIER:
         return
     training.setdefault("shards", 0)
     training.setdefault("transposed", "direct")
+    training.setdefault("subnormals", "kept")
     if training["schedule"] == "step" and training["warmup"]:
         training.setdefault("step_from", "start")
 

@@ -234,6 +234,9 @@ class TrainingSection(Section):
     """How transposed convolutions are computed on a CPU: in parts (with few channels as a product and a sum over
     windows, the gradient of the bias by itself), up to four times as fast; or directly, as in earlier versions, which
     rounds differently."""
+    subnormals: Literal["zero", "kept"] = "zero"
+    """What becomes of numbers below 1e-38 where a batch is computed in shards: zero; or kept, as in earlier versions.
+    Weights that decay at pixels that are never lit end there, and a processor takes up to eight times as long."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """float32 holds for convolutions on CUDA too, for which PyTorch would take TF32; bfloat16 is for matrix products
     and convolutions, and leaves weights, loss and metrics in float32. auto takes bfloat16 where the machine is quick at

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tuiae.config import NAME, QUIET, SEED, RunConfig, settings_of, short_keys, value_text
+from tuiae.config import NAME, QUIET, ROUNDING, SEED, RunConfig, settings_of, short_keys, value_text
 from tuiae.runs.checkpoints import read_position
 from tuiae.runs.labels import MOST_NAME, keys_in_name, made_name, named_for, read_label, relabel
 from tuiae.runs.lineage import fork_run, need_config
@@ -41,7 +41,7 @@ _EFFECTS: tuple[tuple[Callable[[RunConfig], bool], tuple[str, ...]], ...] = (
     (lambda config: config.training.optimizer in ("sgd", "rmsprop"), ("training.momentum",)),
     (lambda config: config.training.schedule == "step", ("training.step_epochs", "training.step_factor")),
     (lambda config: config.training.schedule == "step" and config.training.warmup > 0, ("training.step_from",)),
-    (lambda config: False, ("training.shards", "training.transposed")),  # the order of sums: nothing that anybody chose
+    (lambda config: False, tuple(f"training.{key}" for key in ROUNDING)),
 )
 WHERE = {key: has_effect for has_effect, keys in _EFFECTS for key in keys}
 """Dotted key -> whether it has any effect in a run of a config."""

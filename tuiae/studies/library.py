@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from tuiae.config import RunConfig, counted, settings_of
+from tuiae.config import ROUNDING, RunConfig, counted, settings_of
 from tuiae.data.dataset import OnProgress, silent
 from tuiae.data.datasets import prepare
 from tuiae.files import read_json
@@ -27,10 +27,10 @@ def is_same_training(first: RunConfig | None, other: RunConfig) -> bool:
     if other.model.is_custom:
         first = with_code(first, latent=other.model.latent)  # which a worker finds out
     asked = other.training
-    precision = "auto" if asked.precision == "auto" else first.training.precision
-    training = first.training.model_copy(
-        update={"shards": asked.shards, "transposed": asked.transposed, "precision": precision}
-    )
+    same = {key: getattr(asked, key) for key in ROUNDING}
+    if asked.precision == "auto":
+        same["precision"] = "auto"
+    training = first.training.model_copy(update=same)
     return first.model_copy(update={"training": training}) == other
 
 
@@ -43,7 +43,7 @@ def marks(config: RunConfig) -> dict[str, Any]:
 
 def _gist(config: RunConfig) -> str:
     """What two configs share that ask for the same training."""
-    return config.model_dump_json(exclude={"model": {"latent"}, "training": {"shards", "transposed", "precision"}})
+    return config.model_dump_json(exclude={"model": {"latent"}, "training": {*ROUNDING, "precision"}})
 
 
 class Library:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
-from functools import cache, cached_property, partial
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -138,11 +138,15 @@ def give_way(device: torch.device) -> None:
 class Cores:
     """Threads that compute a part of the work on a core each."""
 
-    def __init__(self, count: int) -> None:
-        """So many threads, the caller's among them."""
+    def __init__(self, count: int, flush: bool = False) -> None:
+        """So many threads, the caller's among them; whether the others `flush` subnormal numbers to zero."""
         self.count = count
-        # A product that is the first operation of a thread would be split among others, and have other bits.
-        begin = partial(torch.set_num_threads, 1)
+
+        def begin() -> None:
+            # A product that is the first operation of a thread would be split among others, and have other bits.
+            torch.set_num_threads(1)
+            torch.set_flush_denormal(flush)
+
         self._helpers = ThreadPoolExecutor(self.count - 1, "core", begin) if self.count > 1 else None
 
     @contextlib.contextmanager
@@ -296,7 +300,9 @@ def set_up(config: RunConfig, runs_root: Any = None, progress: OnProgress = sile
     # A pool of PyTorch's own would be in the way of threads that compute shards.
     usual = usual_threads()
     torch.set_num_threads(1 if parts.sharded else usual)
-    return replace(parts, cores=Cores(min(config.shards, usual))) if parts.sharded else parts
+    flush = parts.sharded and config.training.subnormals == "zero"
+    torch.set_flush_denormal(flush)
+    return replace(parts, cores=Cores(min(config.shards, usual), flush)) if parts.sharded else parts
 
 
 @cache
