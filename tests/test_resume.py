@@ -311,6 +311,7 @@ def test_the_same_command_goes_on_with_its_run_and_with_no_other(lab: Laboratory
     assert list_runs(lab.runs) == [run]
     assert find_begun(config, ["other"], lab.runs) is None
     assert find_begun(load_config(Path(lab.preset()), {"training.epochs": 5}), (), lab.runs) is None
+    assert find_begun(load_config(finished.config, {"training.subnormals": "kept"}), (), lab.runs) == run
     record_edit(run, "training.learning_rate", 2e-2, 1e-3, 30, 2.0)
     assert find_begun(config, (), lab.runs) == run
     stopped = create_run(config, lab.runs, [], ["job-7"])

@@ -18,6 +18,7 @@ import pytest
 from tests.conftest import Laboratory, record_edit, wait_until
 from tests.dashboard import Desk, open_desk, row_text
 from tests.test_reproduce import WORK
+from tuiae.config import build_config
 from tuiae.errors import RunHeldError
 from tuiae.files import read_json, replace_json
 from tuiae.render import palette
@@ -112,6 +113,15 @@ def test_the_state_of_a_work_follows_from_its_runs(runs_root: Path) -> None:
     assert stopped.status.state == "stopped"
     assert by_label[plan.jobs[2].label].row is None
     assert by_label[plan.jobs[4].label].row is None
+
+
+def test_a_run_of_a_version_that_rounded_otherwise_is_one_of_the_work_s(runs_root: Path) -> None:
+    plan = make_plan(find_work(POLITANO))
+    earlier = {"training.shards": 0, "training.transposed": "direct", "training.subnormals": "kept"}
+    config = build_config(plan.jobs[0].config.model_dump(mode="json"), earlier)
+    trained(runs_root, Job("x", config), plan.tag)
+    assert state_of(runs_root).done == 1
+    assert len(finished_runs(plan.jobs, runs_root, plan.tag)) == 1
 
 
 def test_a_quick_try_is_known_as_one(runs_root: Path) -> None:

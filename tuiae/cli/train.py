@@ -328,13 +328,13 @@ def find_begun(config: RunConfig, tags: Sequence[str], root: Path) -> RunPaths |
 
 
 def _asks_for(asked: RunConfig, written: RunConfig | None) -> bool:
-    """Returns whether a run with this config is what is asked for, on however many devices: a worker writes down which
-    precision `auto` was, and how wide the code of a custom network is."""
+    """Returns whether a run with this config is what is asked for, on however many devices and rounded as an earlier
+    version did: a worker writes down which precision `auto` was, and how wide the code of a custom network is."""
     if written is None:
         return False
     if asked.model.is_custom:
         asked = with_code(asked, latent=written.model.latent)
-    same: dict[str, Any] = {"devices": asked.training.devices}
+    same = {key: getattr(asked.training, key) for key in ("devices", "transposed", "subnormals")}
     if asked.training.precision == "auto":
         same["precision"] = "auto"
     return written.model_copy(update={"training": written.training.model_copy(update=same)}) == asked

@@ -16,7 +16,6 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from tuiae.config import settings_of
 from tuiae.errors import RunHeldError, TuiaeError, UnknownRunError
 from tuiae.files import make_directory, replace_json, writable_advice
 from tuiae.reproduce.verdicts import MISSING, ClaimRow, RecipeRow, Verdict, Verdicts, read_verdicts
@@ -26,7 +25,7 @@ from tuiae.runs.listing import RunRow
 from tuiae.runs.paths import REPORTS
 from tuiae.runs.process import is_alive, process_start
 from tuiae.studies.jobs import Job
-from tuiae.studies.library import usefulness
+from tuiae.studies.library import marks, usefulness
 from tuiae.studies.sweep import SWEEP
 
 
@@ -111,10 +110,9 @@ class _Work:
         self._edited = EditedRuns()
         try:
             self._plans = (make_plan(path), make_plan(path, quick=True))
+            self._settings = [{job.label: _settings(job) for job in plan.jobs} for plan in self._plans]
         except TuiaeError as error:
             self.problem = str(error)
-            return
-        self._settings = [{job.label: _settings(job) for job in plan.jobs} for plan in self._plans]
 
     def state(self, root: Path, rows: Sequence[RunRow]) -> WorkState:
         if self.problem:
@@ -156,7 +154,7 @@ class _Work:
 
 def _settings(job: Job) -> dict[str, Any]:
     """What names a job's run; a classifier on an encoder takes its architecture from the run that it finds."""
-    own = settings_of(job.config).items()
+    own = marks(job.config).items()
     return {key: value for key, value in own if not (job.encoder and key.startswith("model."))}
 
 
