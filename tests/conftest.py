@@ -267,6 +267,14 @@ def cold(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
+def usual_arithmetic() -> Iterator[None]:
+    """No test has subnormal numbers as zero because another one has trained in this process."""
+    yield
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_flush_denormal(False)
+
+
+@pytest.fixture(autouse=True)
 def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Laboratory]:
     """Each test's own runs and data, for this process and for those that it starts; no dashboard may have failed."""
     laboratory = Laboratory(tmp_path / "lab")
