@@ -257,7 +257,9 @@ class BenchScreen(ExplorerScreen):
         """Another test image: so far after the one that was shown last, or `any`."""
         if self.can_ask() and self.questions.opened is not None:
             number = self.questions.opened.tests
-            self._ask_image(int(self._random.integers(number)) if step == "any" else (self._index + int(step)) % number)
+            # Any other one: the same again looks as if nothing had happened.
+            apart = int(self._random.integers(1, max(2, number))) if step == "any" else int(step)
+            self._ask_image((self._index + apart) % number)
 
     def action_jump(self) -> None:
         opened = self.questions.opened
