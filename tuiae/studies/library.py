@@ -37,12 +37,12 @@ def is_same_training(first: RunConfig | None, other: RunConfig) -> bool:
 def marks(config: RunConfig) -> dict[str, Any]:
     """The settings by which a run of a config is known: all but what `is_same_training` leaves open. Raises ConfigError
     where the file of a custom network is gone."""
-    own, open_ = settings_of(kept(with_absolute_code(config))), {f"training.{key}" for key in ROUNDING}
+    own, free = settings_of(kept(with_absolute_code(config))), {f"training.{key}" for key in ROUNDING}
     if config.model.is_custom:
-        open_.add("model.latent")
+        free.add("model.latent")
     if config.training.precision == "auto":
-        open_.add("training.precision")
-    return {key: value for key, value in own.items() if key not in open_}
+        free.add("training.precision")
+    return {key: value for key, value in own.items() if key not in free}
 
 
 def _gist(config: RunConfig) -> str:

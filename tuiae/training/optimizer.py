@@ -26,55 +26,45 @@ def _uncompiled(kind: type[torch.optim.Optimizer]) -> type[torch.optim.Optimizer
     return type(kind.__name__, (kind,), {**plain, "step": step})
 
 
+class _AtOnce(torch.optim.Optimizer):
+    """Before an Adam, lets it call its fused kernel alone on a CPU, with the same bits: PyTorch's step finds weights,
+    gradients and moments anew each time and counts the steps of each weight by itself, 60 us more for ten of them."""
+
+    kernel: Callable[..., None]
+    _known: tuple[Tensor, list[Tensor], list[Tensor], list[Tensor]] | None = None
+    """How many steps were taken with each weight, its moments, and views of the numbers of steps."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        super().load_state_dict(state_dict)
+        self._known = None
+
+    @torch.no_grad()
+    def step(self) -> None:  # type: ignore[override]
+        (group,) = self.param_groups
+        if self._known is None:
+            super().step()
+            if group["fused"] and group["params"][0].device.type == "cpu":
+                self._know([self.state[weights] for weights in group["params"]])
+            return
+        counts, moments, squares, steps = self._known
+        counts.add_(1)
+        gradients = [weights.grad for weights in group["params"]]
+        options = {name: group[name] for name in ("lr", "weight_decay", "eps", "amsgrad", "maximize")}
+        first, second = group["betas"]
+        self.kernel(group["params"], gradients, moments, squares, [], steps, beta1=first, beta2=second, **options)
+
+    step.hooked = True  # type: ignore[attr-defined]
+
+    def _know(self, gathered: list[dict[str, Tensor]]) -> None:
+        counts = torch.stack([one["step"] for one in gathered])
+        for one, step in zip(gathered, counts, strict=True):
+            one["step"] = step
+        moments, squares, steps = ([one[name] for one in gathered] for name in ("exp_avg", "exp_avg_sq", "step"))
+        self._known = counts, moments, squares, steps
+
+
 def _at_once(kind: type[torch.optim.Optimizer], kernel: Callable[..., None]) -> type[torch.optim.Optimizer]:
-    """An Adam that on a CPU calls its fused `kernel` alone, with the same bits: PyTorch's step finds weights, gradients
-    and moments anew each time and counts the steps of each weight by itself, 60 us more for ten of them."""
-
-    class AtOnce(_uncompiled(kind)):  # type: ignore[misc]
-        _known: tuple[Tensor, list[Tensor], list[Tensor], list[Tensor]] | None = None
-        """How many steps were taken with each weight, its moments, and views of the numbers of steps."""
-
-        def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-            super().load_state_dict(state_dict)
-            self._known = None
-
-        @torch.no_grad()
-        def step(self) -> None:
-            (group,) = self.param_groups
-            if self._known is None:
-                super().step()
-                if group["fused"] and group["params"][0].device.type == "cpu":
-                    self._know([self.state[weights] for weights in group["params"]])
-                return
-            counts, *gathered = self._known
-            counts.add_(1)
-            first, second = group["betas"]
-            kernel(
-                group["params"],
-                [weights.grad for weights in group["params"]],
-                *gathered[:2],
-                [],
-                gathered[2],
-                amsgrad=False,
-                lr=group["lr"],
-                beta1=first,
-                beta2=second,
-                weight_decay=group["weight_decay"],
-                eps=group["eps"],
-                maximize=False,
-            )
-
-        step.hooked = True  # type: ignore[attr-defined]
-
-        def _know(self, gathered: list[dict[str, Tensor]]) -> None:
-            counts = torch.stack([one["step"] for one in gathered])
-            for one, step in zip(gathered, counts, strict=True):
-                one["step"] = step
-            moments, squares, steps = ([one[name] for one in gathered] for name in ("exp_avg", "exp_avg_sq", "step"))
-            self._known = counts, moments, squares, steps
-
-    AtOnce.__name__ = kind.__name__
-    return AtOnce
+    return type(kind.__name__, (_AtOnce, _uncompiled(kind)), {"kernel": staticmethod(kernel)})
 
 
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
