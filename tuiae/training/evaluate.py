@@ -98,12 +98,9 @@ def evaluate(
     `noise` stands in for the config's own; `on_batch` is given every batch. A variational autoencoder's codes are
     drawn, the same ones every time.
     """
-    config, classes, device = parts.config, len(parts.classes), parts.device
+    config, device = parts.config, parts.device
     objective = Objective(config, parts.model)
-    # A custom loss may have an mse of its own, which is the one that counts.
-    totals = Totals(device, objective.names if config.is_classifier else (*QUALITY, *objective.names))
-    worst: Tensor | None = None
-    confusion = torch.zeros(classes, classes, dtype=torch.int64, device=device) if config.is_classifier else None
+    sums = _Sums(parts, objective)
     count = min(limit or len(split), len(split))
     noise = noise or config.noise
     sequence, program = Draws(config, noise, device), parts.program
@@ -128,16 +125,34 @@ def evaluate(
             for batch, score in chain.from_iterable(parts.cores.map(partial(_in_parts, device, compute), at_once)):
                 if on_batch is not None:
                     on_batch(batch.start, batch.clean, batch.shown, batch.output)
-                if (wrong := score.wrong) is not None:
-                    score = with_quality(score, batch.output, batch.clean, config.training.loss)
-                    worst = wrong.max() if worst is None else torch.maximum(worst, wrong.max())
-                totals.add(score.weighted(batch.clean.shape[0]))
-                if confusion is not None and batch.output.logits is not None:
-                    confusion += confusion_counts(batch.output.logits, batch.labels, classes)
-    metrics = dict(sorted(totals.read().items(), key=lambda item: item[0] in QUALITY))
-    if worst is not None:
-        metrics["wrong_pixels_max"] = worst.item()
-    return Evaluation(metrics, None if confusion is None else confusion.cpu().numpy())
+                sums.add(batch, score)
+    return sums.read()
+
+
+class _Sums:
+    """What an evaluation adds up over its batches."""
+
+    def __init__(self, parts: Parts, objective: Objective) -> None:
+        self._loss, self._classes = parts.config.training.loss, len(parts.classes)
+        classifies, shape = parts.config.is_classifier, (self._classes, self._classes)
+        # A custom loss may have an mse of its own, which is the one that counts.
+        self._totals = Totals(parts.device, objective.names if classifies else (*QUALITY, *objective.names))
+        self._confusion = torch.zeros(shape, dtype=torch.int64, device=parts.device) if classifies else None
+        self._worst: Tensor | None = None
+
+    def add(self, batch: Batch, score: Score) -> None:
+        if (wrong := score.wrong) is not None:
+            score = with_quality(score, batch.output, batch.clean, self._loss)
+            self._worst = wrong.max() if self._worst is None else torch.maximum(self._worst, wrong.max())
+        self._totals.add(score.weighted(batch.clean.shape[0]))
+        if self._confusion is not None and batch.output.logits is not None:
+            self._confusion += confusion_counts(batch.output.logits, batch.labels, self._classes)
+
+    def read(self) -> Evaluation:
+        metrics = dict(sorted(self._totals.read().items(), key=lambda item: item[0] in QUALITY))
+        if self._worst is not None:
+            metrics["wrong_pixels_max"] = self._worst.item()
+        return Evaluation(metrics, None if self._confusion is None else self._confusion.cpu().numpy())
 
 
 def _in_parts(
