@@ -55,6 +55,13 @@ def test_a_figure_of_which_more_is_better_has_its_best_at_the_top(rates: list[Sc
     assert summary.best_level.final == 0.8
 
 
+def test_no_list_of_classes_is_all_of_them(lab: Laboratory) -> None:
+    summary = only(*sweep(lab, "data__classes", {(): [[0.2]], ("0", "1"): [[0.4]]}))
+    for words in (levels_table(summary, 74).plain, draw_summary(summary, 74, 18).plain):
+        assert "all" in words
+        assert "[]" not in words
+
+
 def test_points_and_the_median_are_drawn_and_logarithms_are_said(rates: list[Script]) -> None:
     summary = only(*rates)
     drawn = draw_summary(summary, 74, 18).plain

@@ -347,8 +347,11 @@ def _leaves() -> dict[str, list[str]]:
     return {key: key.split(".", 1) for key in dotted_keys()}
 
 
-def value_text(value: Any) -> str:
-    """A value as a preset writes it, without quotes."""
+def value_text(value: Any, key: str = "") -> str:
+    """A value as a preset writes it, without quotes; no list of classes, where the `key` says that it is one, is all
+    of them."""
+    if key == "data.classes" and value == []:
+        return "all"
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, float):

@@ -86,7 +86,7 @@ def report_runs(runs: Sequence[RunPaths]) -> str:
 
 
 def _value_words(key: str, value: Any) -> str:
-    words = clean(value_text(value))
+    words = clean(value_text(value, key))
     return words[:12] if key == "model.code_sha256" else words
 
 

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from string import ascii_uppercase
-from typing import Any
 
 from rich.cells import cell_len
 from rich.text import Text
@@ -276,13 +275,8 @@ def _settings(
 def _values(comparison: Comparison, places: Sequence[int], limit: int) -> Iterator[Text]:
     """The values of a run, or of a group's runs: `0,1,2` where they are not the same."""
     for row in comparison.differences:
-        words = dict.fromkeys(_setting(row.key, row.values[place]) for place in places)
+        words = dict.fromkeys(value_text(row.values[place], row.key) for place in places)
         yield Text(shorten_middle(clean(",".join(words)), limit))
-
-
-def _setting(key: str, value: Any) -> str:
-    """A value as a preset writes it, `–` for none; no list of classes is all of them."""
-    return "all" if key == "data.classes" and value == [] else value_text(value)
 
 
 def _blocks(table: Sequence[FilledColumn], width: int) -> list[Text]:

@@ -222,7 +222,7 @@ def column_of(name: str) -> RunColumn:
         return row.settings.get(key, row.settings.get(name) if row.status.tracked else None)
 
     def words(row: RunRow, now: float = 0.0) -> str:
-        return _safe(value_text(value_in(row)))
+        return _safe(value_text(value_in(row), key))
 
     def order(row: RunRow) -> tuple[bool, float, str] | None:
         value = value_in(row)

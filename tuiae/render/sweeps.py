@@ -68,7 +68,7 @@ def summary_words(summary: SweepSummary) -> tuple[str, ...]:
         which = f"median final {summary.metric}" if runs > 1 else f"final {summary.metric}"
         over = f" of {runs} runs" if runs > 1 else ""
         reached = _reached(summary, best)
-        value = f"{summary.name} {value_text(best.value)}"
+        value = f"{summary.name} {value_text(best.value, summary.key)}"
         said = [f"best: {value}, {which} {figure(summary.metric, best.final)}{over}{reached}"]
     if summary.also:
         said.append(f"also different: {', '.join(summary.names[key] for key in summary.also)}")
@@ -134,12 +134,13 @@ def _wrapped(summary: SweepSummary, width: int) -> list[tuple[str, str]]:
 def levels_table(summary: SweepSummary, width: int) -> Text:
     """A line a value: its runs, the median, lowest and highest of their final figures, the median of the best ones."""
     levels, best, say = summary.levels, summary.best_level, partial(figure, summary.metric)
+    values = (Text(clean(value_text(level.value, summary.key), 32)) for level in levels)
     finals = [
         Text(f"{say(level.final)} {BEST}", "bold") if level is best else Text(f"{say(level.final)}  ")
         for level in levels
     ]
     columns = [
-        filled(clean(summary.key), (Text(clean(value_text(level.value), 32)) for level in levels), right=False),
+        filled(clean(summary.key), values, right=False),
         filled("runs", (Text(str(len(level.entries))) for level in levels)),
         filled(f"median final {summary.metric}  ", finals),
         filled("min", (Text(say(min(level.finals, default=None))) for level in levels), rank=2),
@@ -188,7 +189,7 @@ def _plot(summary: SweepSummary, width: int, height: int, ascii_only: bool) -> S
 def _tick(summary: SweepSummary, level: Level, room: int) -> str:
     """What stands below a value; a category is cut rather than left out."""
     value = axis_number(level.value) if summary.axis != CATEGORIES else None
-    return f"{value:g}" if value is not None else clean(value_text(level.value), min(MOST_LABEL, room))
+    return f"{value:g}" if value is not None else clean(value_text(level.value, summary.key), min(MOST_LABEL, room))
 
 
 def _places(summary: SweepSummary) -> list[float]:
