@@ -16,7 +16,6 @@ from tuiae.render.curves import (
     Curve,
     Look,
     Mark,
-    View,
     draw_curves,
     means,
     on_one_axis,
@@ -29,6 +28,7 @@ from tuiae.render.curves import (
 from tuiae.render.legend import MOST, averaged, in_sight, readout, run_curves, run_marks
 from tuiae.render.text import of_epochs
 from tuiae.render.ticks import labels
+from tuiae.render.view import View
 from tuiae.runs.control import describe_edit
 from tuiae.runs.reader import RunReader
 from tuiae.runs.snapshot import Series, Snapshot

@@ -10,9 +10,10 @@ import pytest
 from rich.cells import cell_len
 
 from tuiae.render import palette, ticks
-from tuiae.render.curves import Curve, Look, View, draw_curves, heights_of, lay_out, prepare
+from tuiae.render.curves import Curve, Look, draw_curves, heights_of, lay_out, prepare
 from tuiae.render.plot import Plot, PlotSeries, draw_plot
 from tuiae.render.ticks import Axis, Scale
+from tuiae.render.view import View
 from tuiae.runs.snapshot import Series
 
 SIZES = [(0, 0), (1, 1), (3, 2), (8, 3), (11, 4), (12, 4), (13, 5), (40, 12), (120, 40)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,15 +15,12 @@ from tuiae.render.chrome import BACK, LIVE, ON, draw_timeline, neighbour
 from tuiae.render.chrome import nearest as nearest_sample
 from tuiae.render.confusion import MatrixLook, cell_words, draw_confusion, place
 from tuiae.render.curves import (
-    NEWEST,
     Curve,
     Line,
     Look,
     Mark,
-    View,
     clip,
     lay_out,
-    nearest,
     place_text,
     prepare,
     smoothed,
@@ -32,6 +30,7 @@ from tuiae.render.curves import (
 from tuiae.render.legend import in_sight, line_legend, marks_near, readout
 from tuiae.render.pixels import error_row
 from tuiae.render.plot import Plot, Stroke
+from tuiae.render.view import NEWEST, View, nearest
 from tuiae.runs.snapshot import Sample, Series
 
 SIZES = [(1, 1), (3, 2), (11, 3), (18, 3), (20, 5), (40, 12), (78, 22), (198, 58)]
@@ -62,15 +61,31 @@ def assert_fits(text: list[Text], width: int, height: int) -> None:
 # Smoothing
 
 
-def test_smoothing_is_the_mean_that_tensorboard_draws() -> None:
-    values = np.random.default_rng(0).normal(0, 1, 400)
-    weight, last, expected = 0.9, 0.0, []
+def test_smoothing_is_the_mean_that_tensorboard_draws_of_points_a_hundredth_of_the_axis_apart() -> None:
+    values = np.random.default_rng(0).normal(0, 1, 4000)
+    weight, last, expected = 0.9 ** (1 / 40), 0.0, []
     for index, value in enumerate(values):
         last = weight * last + (1 - weight) * value
         expected.append(last / (1 - weight ** (index + 1)))
-    assert smoothed(values, weight) == pytest.approx(np.array(expected), abs=1e-5)
-    assert smoothed(values, 0) is values
-    assert smoothed(np.array([3.0]), 0.9).tolist() == [3]
+    made = smoothed(np.linspace(0, 1, len(values)), values, 0.9)
+    assert made[100:] == pytest.approx(np.array(expected[100:]), abs=0.02)
+    assert smoothed(np.linspace(0, 1, len(values)), values, 0) is values
+    assert smoothed(np.zeros(1), np.array([3.0]), 0.9).tolist() == [3]
+    assert smoothed(np.zeros(3), np.arange(3.0), 0.9).tolist() == [0, 1, 2]  # all at one place: nothing to smooth
+
+
+@pytest.mark.parametrize("smoothing", ["light", "strong"])
+@pytest.mark.parametrize("log", [False, True])
+def test_a_test_curve_of_few_points_stays_on_its_side_of_a_dense_training(smoothing: str, log: bool) -> None:
+    x, epochs = np.linspace(0.05, 4, 160), np.arange(1.0, 5.0)
+    test = np.array([0.06, 0.04, 0.032, 0.028])
+    pair = train_and_test([x, epochs], [np.interp(x, epochs, test) + 0.002, test])
+    span = float(x[0]), float(x[-1])
+    train, tested = (prepare(replace(curve, span=span), Look(smoothing=smoothing, log_x=log)) for curve in pair)
+    above = np.interp(tested.x, train.x, train.y) - tested.y
+    assert (above > 0.001).all()
+    assert above[2:] == pytest.approx(0.002, abs=0.002 if log else 0.0005)  # smoothed alike
+    assert tested.y[-1] < 0.035  # an older epoch does not bend the end
 
 
 def test_measured_points_stay_behind_a_smoothed_line_where_there_is_room() -> None:

@@ -1,4 +1,4 @@
-"""Curves: what of a series can be drawn, smoothed; the part of it that a window shows; the plot of that part."""
+"""Curves: what of a series can be drawn, smoothed, and the plot of the part of it that a window shows."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from rich.text import Text
 
 from tuiae.render import UNITS, palette
-from tuiae.render.plot import LEAST_HEIGHT, LONE, Plot, PlotFrame, PlotSeries, Stroke, draw_plot
+from tuiae.render.plot import LEAST_HEIGHT, LONE, Plot, PlotSeries, Stroke, draw_plot
 from tuiae.render.text import centred, clean, join_lines
 from tuiae.render.ticks import HUGE, Axis, Limits, labels, span
 from tuiae.runs.snapshot import Series as Recorded
 
 SMOOTHING = {"": 0.0, "light": 0.6, "strong": 0.9}
-"""Name -> weight of what came before, as on TensorBoard's slider."""
+"""Name -> weight of what came a hundredth of the x axis before, as on TensorBoard's slider: there, one point before."""
 EMPTY = "waiting for the first point"
 NOT_POSITIVE = "no value above 0 for a logarithmic axis"
 _BEGUN_EPOCHS, _BEGUN_SHARE, _PRESSED = 1.0, 0.02, 2.5
@@ -26,7 +26,6 @@ _BEGUN_EPOCHS, _BEGUN_SHARE, _PRESSED = 1.0, 0.02, 2.5
 all that follows it has to make the y axis before it is left out of it."""
 _RAW_WIDTH, _RAW_HEIGHT, _RAW_LINES = 36, 8, 2
 """Cells from which the measured points show behind a smoothed line or a mean, and with how many lines at most."""
-_FORGOTTEN = 1e-6  # a point that weighs less is left out of a mean
 
 Series = NDArray[np.float64]
 Points = tuple[Series, Series]
@@ -163,35 +162,52 @@ def prepare(curve: Curve, look: Look = Look()) -> Line:
         kept = kept[np.argsort(x[kept], kind="stable")]
     x, values = x[kept], y[kept]
     bounded = np.clip(values, -HUGE, HUGE)  # beyond, sums overflow
-    smooth = smoothed(bounded, SMOOTHING[look.smoothing])
-    raw = None if smooth is bounded else bounded
-    band = None if curve.band is None else _edges(curve.band, kept, y, look)
     span = None
     if curve.span is not None:
         low, high = places(curve.clock, look.unit, np.array(curve.span)).tolist()
         span = (low, high) if low > 0 or not look.log_x else None
+    way = _along(x, span, look)
+    smooth = smoothed(way, bounded, SMOOTHING[look.smoothing])
+    raw = None if smooth is bounded else bounded
+    band = None if curve.band is None else _edges(curve.band, kept, y, way, look)
     return Line(curve, x, smooth, raw, values, band, span, left_out)
 
 
-def _edges(band: tuple[NDArray[Any], NDArray[Any]], kept: NDArray[np.intp], y: Series, look: Look) -> Points:
+def _edges(
+    band: tuple[NDArray[Any], NDArray[Any]], kept: NDArray[np.intp], y: Series, way: Series, look: Look
+) -> Points:
     """The edges of a band at the points of its line that are kept; where one cannot be shown it is the line."""
     low, high = (np.asarray(edge, np.float64)[: len(y)] for edge in band)
     low, high = (np.where(np.isfinite(edge) & ((edge > 0) | (not look.log_y)), edge, y)[kept] for edge in (low, high))
     weight = SMOOTHING[look.smoothing]
-    return smoothed(np.clip(low, -HUGE, HUGE), weight), smoothed(np.clip(high, -HUGE, HUGE), weight)
+    return smoothed(way, np.clip(low, -HUGE, HUGE), weight), smoothed(way, np.clip(high, -HUGE, HUGE), weight)
 
 
-def smoothed(values: Series, weight: float) -> Series:
-    """The exponential moving average with bias correction (Kingma and Ba, 2015, section 3), as TensorBoard smooths.
+def _along(x: Series, span: Limits | None, look: Look) -> Series:
+    """Places as shares of the way along an axis from its first point to its last, of this line alone without a span."""
+    if not len(x):
+        return x
+    way, (low, high) = (np.log(part) if look.log_x else part for part in (x, np.array(span or (x[0], x[-1]))))
+    return (way - low) / ((high - low) or 1.0)
 
-    A mean of each value and all before it, each of which weighs `weight` times what its successor does.
+
+def smoothed(way: Series, values: Series, weight: float) -> Series:
+    """The exponential moving mean of the line through points, which has forgotten how it began.
+
+    `way` are their places, in shares of the axis. What lies a hundredth of it back counts `weight` times as much,
+    however many points that are: so sparse and dense measurements of the same are smoothed alike (Eckner, Algorithms
+    for unevenly spaced time series, EMA with linear interpolation), and the weights of what there is add up to one
+    (Kingma and Ba, 2015, section 3).
     """
     if weight <= 0 or len(values) < 2:
         return values
-    reach = min(math.ceil(math.log(_FORGOTTEN) / math.log(weight)), len(values))
-    weights = weight ** np.arange(reach)
-    total = np.cumsum(weights)[np.minimum(np.arange(len(values)), reach - 1)]
-    return np.convolve(values, weights)[: len(values)] / total
+    steps = np.diff(way) * -100 * math.log(weight)
+    share = -np.expm1(-steps)  # of the mean at the end of a step that the step itself makes
+    mean = np.divide(share, steps, out=np.ones_like(steps), where=steps > 0)
+    made = (1 - mean) * values[1:] + (mean - 1 + share) * values[:-1]
+    growth = np.exp(np.cumsum(steps) - steps.sum())
+    sums, weights = np.cumsum(growth * made), np.cumsum(growth * share)
+    return np.append(values[:1], np.divide(sums, weights, out=values[1:].copy(), where=weights > 0))
 
 
 def clip(x: Series, y: Series, window: Limits) -> tuple[Series, Series]:
@@ -246,120 +262,6 @@ def on_one_axis(*plots: Sequence[Curve]) -> tuple[tuple[Curve, ...], ...]:
         return tuple(tuple(curves) for curves in plots)
     span = min(first for first, _ in ends), max(last for _, last in ends)
     return tuple(tuple(replace(curve, span=span) for curve in curves) for curves in plots)
-
-
-def index_at(line: Line, place: float) -> int | None:
-    """Which point stands at a place or last before it; None before the first."""
-    index = int(np.searchsorted(line.x, place, "right")) - 1
-    return index if index >= 0 else None
-
-
-def nearest(lines: Sequence[Line], place: float) -> float:
-    """The x of the point that is nearest to a place; the place itself where there is none."""
-    found = []
-    for line in lines:
-        index = int(np.searchsorted(line.x, place))
-        found += line.x[max(index - 1, 0) : index + 1].tolist()
-    return min(found, key=lambda x: abs(x - place), default=place)
-
-
-def neighbour(lines: Sequence[Line], place: float, beyond: float, forward: bool) -> float | None:
-    """The first point after `place` that is not before `beyond`, or backwards the last before it that is not after."""
-    found = []
-    for x in (line.x for line in lines):
-        if forward:
-            found += x[max(np.searchsorted(x, place, "right"), np.searchsorted(x, beyond)) :][:1].tolist()
-        else:
-            found += x[: min(np.searchsorted(x, place), np.searchsorted(x, beyond, "right"))][-1:].tolist()
-    return (min if forward else max)(found, default=None)
-
-
-# Which part of a plot shows and where its cursor stands, as values.
-
-NEWEST = math.inf
-"""A cursor there stands on the newest point, and goes with it."""
-
-
-@dataclass(frozen=True)
-class View:
-    """The window on the x axis and the cursor in it."""
-
-    width: float | None = None
-    """The width of the window; None shows everything."""
-    end: float | None = None
-    """Where the window ends; None is the newest point, whatever comes."""
-    cursor: float | None = None
-
-    def window(self, limits: Limits) -> Limits:
-        """The part of `limits` that shows."""
-        if self.width is None or self.width >= limits[1] - limits[0]:
-            return limits
-        end = limits[1] if self.end is None else min(self.end, limits[1])
-        return end - self.width, end
-
-    def over(self, limits: Limits, low: float, high: float) -> View:
-        """The same with a window from low to high, moved so that it lies within `limits`."""
-        width = high - low
-        if width >= limits[1] - limits[0]:
-            return replace(self, width=None, end=None)
-        end = max(high, limits[0] + width)
-        return replace(self, width=width, end=None if end >= limits[1] else end)
-
-    def zoomed(self, lines: Sequence[Line], factor: float, anchor: float | None = None, log: bool = False) -> View:
-        """A window `factor` times as wide, on a logarithmic axis where `log`, around `anchor`, the cursor or the newest
-        point; the same where fewer than two points of every line would remain."""
-        limits = x_limits(lines)
-        if limits is None:
-            return self
-        low, high = self.window(limits)
-        wanted = next((place for place in (anchor, self.cursor) if place is not None), high)
-        around = min(max(wanted, low), high)
-        if log:
-            return self.selecting(lines, around * (low / around) ** factor, around * (high / around) ** factor)
-        return self.selecting(lines, around - (around - low) * factor, around + (high - around) * factor)
-
-    def selecting(self, lines: Sequence[Line], low: float, high: float) -> View:
-        """A window from low to high; the same as before where fewer than two points of every line are in it."""
-        limits = x_limits(lines)
-        if limits is None or max((_count(line, low, high) for line in lines), default=0) < 2:
-            return self
-        return self.over(limits, low, high)
-
-    def carried(self, clock: Recorded | None, unit: str, new: str, before: Limits, now: Limits) -> View:
-        """The same window and cursor on an axis of a new unit; its limits were `before` and are `now`."""
-
-        def moved(place: float) -> float:
-            return float(places(clock, new, np.array(epoch_at(clock, unit, place))))
-
-        low, high = self.window(before)
-        view = replace(self, cursor=self.cursor if self.cursor in (None, NEWEST) else moved(self.cursor))
-        return view if self.width is None else view.over(now, moved(low), now[1] if self.end is None else moved(high))
-
-    def at(self, lines: Sequence[Line]) -> float | None:
-        """The x of the cursor; None without one, or without points."""
-        limits = x_limits(lines)
-        return None if self.cursor is None or limits is None else min(max(self.cursor, limits[0]), limits[1])
-
-    def moved(self, lines: Sequence[Line], frame: PlotFrame, columns: int) -> View:
-        """The cursor on the next point that stands so many columns on (back where negative), and the window with it.
-
-        The first move shows it, on the newest point.
-        """
-        place, limits = self.at(lines), x_limits(lines)
-        if place is None or limits is None:
-            return replace(self, cursor=NEWEST)
-        forward, column = columns > 0, frame.column(place) + columns
-        # Every point of a column counts: forward from where it begins, backward from where it ends.
-        found = neighbour(lines, place, frame.place(column - 0.5 if forward else column + 0.5), forward)
-        found = limits[forward] if found is None else found
-        low, high = self.window(limits)
-        shift = min(found - low, 0.0) + max(found - high, 0.0)
-        placed = replace(self, cursor=NEWEST if found >= limits[1] else found)
-        return placed.over(limits, low + shift, high + shift) if shift else placed
-
-
-def _count(line: Line, low: float, high: float) -> int:
-    return int(np.searchsorted(line.x, high, "right") - np.searchsorted(line.x, low, "left"))
 
 
 # Plots

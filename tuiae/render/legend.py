@@ -19,7 +19,6 @@ from tuiae.render.curves import (
     Mark,
     bucket,
     epoch_at,
-    index_at,
     place_text,
     places,
     prepare,
@@ -28,6 +27,7 @@ from tuiae.render.curves import (
 from tuiae.render.plot import ASCII_STROKES, Plot
 from tuiae.render.text import ACCURACY, MISSING, clean, number, tell_apart
 from tuiae.render.ticks import HUGE, Limits
+from tuiae.render.view import index_at
 from tuiae.runs.paths import undated
 from tuiae.runs.snapshot import NOTHING, Series, Snapshot
 

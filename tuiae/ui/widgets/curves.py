@@ -16,18 +16,14 @@ from textual.reactive import reactive
 from tuiae.render import UNITS
 from tuiae.render.curves import (
     EMPTY,
-    NEWEST,
     NOT_POSITIVE,
     SMOOTHING,
     Curve,
     Line,
     Look,
     Mark,
-    View,
     heights_of,
-    index_at,
     lay_out,
-    nearest,
     prepare,
     tellable,
     tells,
@@ -38,6 +34,7 @@ from tuiae.render.legend import in_sight, line_legend, log_note, marks_near, rea
 from tuiae.render.plot import Plot, PlotFrame
 from tuiae.render.text import centred, clean, join_lines
 from tuiae.render.ticks import Limits
+from tuiae.render.view import NEWEST, View, index_at, nearest
 from tuiae.runs.snapshot import Series
 from tuiae.ui.keys import CURVES
 from tuiae.ui.widgets.panel import PicturePanel
