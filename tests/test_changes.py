@@ -94,6 +94,13 @@ async def test_a_finished_run_is_forked_with_more_epochs_than_it_had(finished: R
         await desk.until(lambda: desk.app.screen is desk.app.live)
 
 
+def choose(desk: Desk, checkpoint: str) -> None:
+    """Choose a checkpoint, as from the open list."""
+    choice = desk.app.screen.query_one(Choice)
+    choice.value = checkpoint
+    choice.post_message(Choice.Chosen(choice, checkpoint))
+
+
 async def test_what_nobody_changed_follows_the_checkpoint_that_is_chosen(lab: Laboratory, finished: RunPaths) -> None:
     run = lab.copy(finished)
     config = load_config(run.config)
@@ -106,10 +113,10 @@ async def test_what_nobody_changed_follows_the_checkpoint_that_is_chosen(lab: La
         await desk.shows("✓ finished")
         await desk.press("f")
         await desk.until(lambda: said(desk, key) == "0.5" and said(desk, "training.epochs") == str(2 * done))
-        desk.app.screen.query_one(Choice).value = str(first.step)
+        choose(desk, str(first.step))
         await desk.until(lambda: said(desk, key) == typed(before) and said(desk, "training.epochs") == str(done))
         await desk.type(f"edit-{key.replace('.', '-')}", "0.25")
-        desk.app.screen.query_one(Choice).value = "last"
+        choose(desk, "last")
         await desk.until(lambda: said(desk, "training.epochs") == str(2 * done))
         assert said(desk, key) == "0.25"
 

@@ -329,6 +329,23 @@ async def test_a_tag_that_cannot_be_starts_nothing(lab: Laboratory) -> None:
 # As it was left
 
 
+async def test_changes_of_the_preset_that_a_form_begins_with_come_back_too(lab: Laboratory) -> None:
+    async with open_desk() as desk:
+        await desk.type("model-latent", "9")
+        await desk.until(lambda: read_json(lab.runs / REMEMBERED).get("changed"))
+    async with open_desk() as desk:
+        await desk.ready()
+        assert (desk.field("preset"), desk.field("model-latent")) == ("quickstart", "9")
+        await desk.shows("quickstart changed", "r starts dense, code 9")
+        async with open_desk() as other:
+            await other.ready()
+            await other.type("model-latent", "10")
+            await other.until(lambda: read_json(lab.runs / REMEMBERED)["changed"] == {"model.latent": 10})
+        desk.app.live.form.recheck()
+        await desk.ready()
+        assert read_json(lab.runs / REMEMBERED)["changed"] == {"model.latent": 10}
+
+
 async def test_the_form_comes_back_as_it_was_left(lab: Laboratory) -> None:
     async with open_desk() as desk:
         await desk.choose("preset", "gly")
@@ -507,7 +524,7 @@ async def test_a_classifier_is_not_given_the_noise_that_the_form_was_filled_with
         await desk.choose("model", "· dense")
         await desk.until(lambda: desk.field("noise") == "none" and "noise is none now" in desk.message)
         await desk.choose("model", "dense")
-        await desk.until(lambda: desk.field("noise") == "gaussian" and "gaussian again" in desk.message)
+        await desk.until(lambda: desk.field("noise") == "gaussian" and "noise is gaussian 0.3 again" in desk.message)
         await desk.choose("noise", "mask")
         await desk.choose("model", "· dense")
         await desk.ready()

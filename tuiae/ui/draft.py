@@ -110,6 +110,8 @@ class Draft:
         self.preset = ""
         """The preset that it all began with."""
         self._aside: tuple[RunConfig, str, RunConfig, str, RunConfig] | None = None
+        self._kept: dict[str, Any] = {}
+        """What this dashboard wrote down last."""
 
     @property
     def origin(self) -> str:
@@ -227,7 +229,9 @@ class Draft:
         """Keep what the form asks for, for `recall`."""
         base, changed = self.base.model_dump(mode="json"), changes(self.base, config)
         kept = {"v": SCHEMA, "source": self._source, "base": base, "changed": changed, **others}
-        known = read_json(self._root / REMEMBERED)
+        if kept == self._kept:
+            return  # another dashboard may have written since
+        self._kept, known = kept, read_json(self._root / REMEMBERED)
         if kept == known or not (known or changed or any(others.values()) or self._source != DEFAULT):
             return  # what stands there, or what a first dashboard says anyway
         with suppress(OSError):  # then the next dashboard begins with the default preset

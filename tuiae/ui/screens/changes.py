@@ -14,7 +14,7 @@ from textual.binding import Binding
 from textual.containers import Grid
 from textual.content import Content
 from textual.events import Key
-from textual.widgets import Button, Input, Label, Select, Static
+from textual.widgets import Button, Input, Label, Static
 
 from tuiae.config import RunConfig, counted, list_settings, parse_value, typed
 from tuiae.errors import ConfigError, TrainingError, TuiaeError
@@ -268,8 +268,7 @@ class ForkDialog(ChangeDialog[tuple[str, RunConfig]]):
         first = next(map(_id, self._filled), "fork-name")
         self.query_one(f"#{first}").focus()
         if self._begin:
-            with self.prevent(Select.Changed):
-                self.query_one("#checkpoint", Choice).value = self._begin_named()
+            self.query_one("#checkpoint", Choice).value = self._begin_named()
         self._checkpoint_chosen()
         self._count_more()
 
@@ -335,7 +334,7 @@ class ForkDialog(ChangeDialog[tuple[str, RunConfig]]):
         """The name or the step of the chosen checkpoint."""
         return str(self.query_one("#checkpoint", Choice).value)
 
-    @on(Select.Changed)
+    @on(Choice.Chosen)
     def _checkpoint_chosen(self) -> None:
         """Fill the fields that nobody has changed with what was in force at the chosen checkpoint, and enough epochs to
         train on."""

@@ -12,7 +12,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Vertical
 from textual.content import Content
-from textual.widgets import Input, OptionList, Select, Static
+from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
 from tuiae.config import RunConfig, Setting, find_settings, list_settings, read_value, settings_of, typed
@@ -189,10 +189,10 @@ class SettingsDialog(Dialog[dict[str, Any]]):
         if (setting := self.chosen) is not None:
             self._take(setting, read_value(setting, event.value))
 
-    @on(Select.Changed)
-    def _take_choice(self, event: Select.Changed) -> None:
+    @on(Choice.Chosen)
+    def _take_choice(self, event: Choice.Chosen) -> None:
         if (setting := self.chosen) is not None:
-            self._take(setting, str(event.value))
+            self._take(setting, event.value)
 
     def action_take_back(self) -> None:
         """Let the setting under the cursor be what it was."""

@@ -94,6 +94,18 @@ class Choice(Select[str], inherit_bindings=False):
 
     BINDINGS = [Binding("enter,space", "show_overlay", "Show menu", show=False)]
 
+    @dataclass
+    class Chosen(Message):
+        """Somebody chose an entry, perhaps the one that stood there: a preset that is chosen again brings its values
+        back. Select.Changed tells of the first entry too, as soon as there is a list."""
+
+        choice: Choice
+        value: str
+
+        @property
+        def control(self) -> Choice:
+            return self.choice
+
     def __init__(self, field: str, options: Sequence[tuple[Any, str]]) -> None:
         self._offered = tuple(options)
         super().__init__(self._offered, allow_blank=False, compact=True, id=field)
@@ -116,16 +128,13 @@ class Choice(Select[str], inherit_bindings=False):
         super().set_options(self._offered)
 
     def on_select_overlay_update_selection(self, event: Any) -> None:
-        """Tell of what stood there already, too: a preset that is chosen again brings its values back."""
-        if self._offered[event.option_index][1] == self.value:
-            self.post_message(self.Changed(self, self.value))
+        self.post_message(self.Chosen(self, self._offered[event.option_index][1]))
 
     def offer(self, options: Iterable[tuple[Any, str]], value: str) -> None:
-        """Replace the options and choose one, without telling it as a change made by the user."""
-        with self.prevent(Select.Changed):
-            self.set_options(options)
-            self.value = value
-            self.mutate_reactive(Choice.value)  # type: ignore[misc]  # or the first option would go on showing its old words
+        """Replace the options and choose one."""
+        self.set_options(options)
+        self.value = value
+        self.mutate_reactive(Choice.value)  # type: ignore[misc]  # or the first option would go on showing its old words
 
 
 class FoldedForm(Static):

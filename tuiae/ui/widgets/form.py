@@ -16,7 +16,7 @@ from textual.binding import Binding
 from textual.containers import Grid, Horizontal, Vertical
 from textual.events import DescendantBlur, DescendantFocus, Key
 from textual.message import Message
-from textual.widgets import Button, Input, Label, Select
+from textual.widgets import Button, Input, Label
 
 from tuiae.config import NOISE_KINDS, RunConfig, counted, parse_value, settings_of, typed
 from tuiae.config.presets import DEFAULT
@@ -91,8 +91,6 @@ class ConfigForm(Lasting, Vertical):
         kind: str
 
     _models = MODELS
-    _filled_noise = "none"
-    """The noise of the autoencoder that the form was filled with."""
     _encoder_run = ""
     _devices: tuple[str, ...] = ("auto", "cpu")
     _found: tuple[dict[str, Any], Checked | None] = {}, None
@@ -206,8 +204,7 @@ class ConfigForm(Lasting, Vertical):
         try:
             config = self.draft.load_preset(name)
         except TuiaeError as error:
-            with self.prevent(Select.Changed):  # of what is chosen again: what filled the form last
-                self._choice("preset").value = self.draft.origin
+            self._choice("preset").value = self.draft.origin  # what filled the form last
             self.post_message(self.Answered(str(error), "bad"))
             return
         self._fill(config)
@@ -241,8 +238,7 @@ class ConfigForm(Lasting, Vertical):
         """Show a config; nothing is posted, as nobody edited anything."""
         self._found = {}, None  # the same fields may stand on other settings now
         settings = settings_of(config)
-        self._filled_noise = "none" if config.is_classifier else config.noise.kind
-        with self.prevent(Select.Changed, Input.Changed):
+        with self.prevent(Input.Changed):
             self._choice("noise").value = config.noise.kind
             self._choose_model(config)
             self.choose_dataset(config.data.dataset)
@@ -338,13 +334,13 @@ class ConfigForm(Lasting, Vertical):
     def _choose_device(self, device: str) -> None:
         self._choice("device").offer(named(dict.fromkeys((*self._devices, device))), device)
 
-    @on(Select.Changed)
+    @on(Choice.Chosen)
     @on(Input.Changed)
-    def _edited(self, event: Select.Changed | Input.Changed) -> None:
+    def _edited(self, event: Choice.Chosen | Input.Changed) -> None:
         event.stop()
         if event.value != event.control.value:
-            return  # of a list that was being made: it has another value by now
-        field, value = event.control.id, str(event.value)
+            return  # it has another value by now
+        field, value = event.control.id, event.value
         if field == "preset" and value not in self.draft.presets:
             if self.draft.put_aside(self.overrides):
                 self.post_message(self.Answered(BRINGS_BACK, "good"))
@@ -363,16 +359,20 @@ class ConfigForm(Lasting, Vertical):
                 self._mind_noise()
 
     def _mind_noise(self) -> None:
-        """Take the noise of the preset out of a classifier, which is to tell clean images apart, and put it back for
-        an autoencoder; what somebody chose stays."""
-        noise, filled = self._choice("noise"), self._filled_noise
-        was, now = (filled, "none") if "classifier" in str(self._choice("model").value) else ("none", filled)
-        if noise.value == was != now:
-            with self.prevent(Select.Changed):
-                noise.value = now
-            why = f"a classifier learns clean images, not those of the preset with {was} noise"
-            again = f"noise is {now} again, as in the preset"
-            self.post_message(self.Answered(f"noise is none now: {why}" if now == "none" else again, "good"))
+        """Take the noise that the form was filled with out of a classifier, which is to tell clean images apart, and
+        put it back for an autoencoder; what somebody chose stays."""
+        base, noise, level = self.draft.base, self._choice("noise"), self.query_one("#noise-level", NumberInput)
+        filled, none = (base.noise.kind, typed(base.noise.level)), ("none", typed(0.0))
+        to_classifier = "classifier" in str(self._choice("model").value)
+        was, now = (filled, none) if to_classifier else (none, filled)
+        if base.is_classifier or (noise.value, level.value) != was or filled[0] == "none":
+            return
+        noise.value = now[0]
+        with self.prevent(Input.Changed):
+            level.value = now[1]
+        why = f"a classifier learns clean images, not those of {self.draft.origin} with {filled[0]} noise"
+        again = f"noise is {filled[0]} {filled[1]} again, as in {self.draft.origin}"
+        self.post_message(self.Answered(f"noise is none now: {why}" if to_classifier else again, "good"))
 
     # What the fields ask for, and whether it can run
 
