@@ -126,7 +126,7 @@ class Desk:
     @property
     def offered(self) -> list[str]:
         """The buttons of the open run that show."""
-        return [str(button.id) for button in self.app.live.buttons.query(Button) if button.region.area]
+        return [str(button.id) for button in self.app.live.left.buttons.query(Button) if button.region.area]
 
     async def press(self, *keys: str) -> None:
         await self.pilot.press(*keys)

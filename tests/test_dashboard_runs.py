@@ -20,7 +20,7 @@ from tuiae.render.status import bad_ending
 from tuiae.runs.paths import RunPaths, list_runs, undated
 from tuiae.runs.reader import read_status
 from tuiae.ui.screens.live import LiveScreen
-from tuiae.ui.widgets.panel import LogPanel
+from tuiae.ui.widgets.left import LogPanel
 
 pytestmark = pytest.mark.usefixtures("no_worker_left")
 

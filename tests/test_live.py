@@ -20,7 +20,7 @@ from tuiae.render.status import own_pause, status_facts
 from tuiae.runs.advice import Remedy
 from tuiae.runs.control import describe_edit
 from tuiae.runs.diagnosis import AUTO_PAUSE, Finding, Severity, diagnose
-from tuiae.runs.paths import RunPaths
+from tuiae.runs.paths import RunPaths, list_runs
 from tuiae.runs.reader import RunReader
 from tuiae.runs.snapshot import Sample, Snapshot
 from tuiae.ui import app as dashboard
@@ -178,6 +178,12 @@ async def test_a_run_that_is_still_to_be_read_is_named(lab: Laboratory) -> None:
         desk.app.live.catch_up()  # which nothing follows, as while a busy machine reads
         await desk.shows(" tuiae  opening other-0000…")
         assert "mse" not in desk.panel("status")
+        known = list_runs(lab.runs)
+        for key in "rFpx":
+            await desk.press(key)
+            await desk.until(lambda: desk.message == "opening other-0000… press it again once that is done")
+            await desk.press("d")
+        assert list_runs(lab.runs) == known
 
 
 @pytest.mark.parametrize(("size", "name"), [((80, 24), "finding-line"), ((120, 40), "finding"), ((200, 60), "finding")])

@@ -25,7 +25,8 @@ from tuiae.ui.feeds import BESIDE_SECONDS, BESIDE_SHARE, seconds_beside
 from tuiae.ui.terminal.mode import TerminalMode
 from tuiae.ui.widgets.chrome import FindingLine
 from tuiae.ui.widgets.curves import CurvesPanel, cycle_look
-from tuiae.ui.widgets.panel import HistogramPanel, LogPanel, MachinePanel, MachineRead
+from tuiae.ui.widgets.left import LogPanel, MachinePanel, MachineRead
+from tuiae.ui.widgets.panel import HistogramPanel
 from tuiae.ui.widgets.run_view import ConfusionPanel, RunView
 from tuiae.ui.widgets.timeline import TimelineBar
 
@@ -701,16 +702,33 @@ async def test_the_log_stands_below_the_status_and_wraps(lab: Laboratory) -> Non
         await desk.shows("very end")
 
 
-async def test_the_log_makes_room_for_the_open_form_and_for_the_machine(lab: Laboratory) -> None:
+async def test_the_log_has_the_lines_that_open_form_and_machine_leave(lab: Laboratory) -> None:
     async with open_desk(photographed(lab).run) as desk:
         await desk.shows("finished", "training from the")
-        column = desk.app.live.query_one("#left")
+        column, log = desk.app.live.left, desk.app.live.query_one("#side-log", LogPanel)
+        lines = log.region.height
         for key in ("o", "g"):
             await desk.press("escape", key)
-            await desk.until(lambda: not desk.app.live.query_one("#side-log").region.area)
+            await desk.until(lambda: log.region.height < lines)
             assert all(panel.region.bottom <= column.region.bottom for panel in column.children if panel.display)
+            assert not log.region.area or log.content_size.height > 1
+            assert column.status.content_size.height == column.status.lines
             await desk.press("escape" if key == "o" else key)
-            await desk.until(lambda: desk.app.live.query_one("#side-log").content_size.height > 0)
+            await desk.until(lambda: log.region.height == lines)
+
+
+async def test_a_log_that_was_hidden_shows_its_end(lab: Laboratory) -> None:
+    played = script(lab.runs)
+    played.play(1)
+    async with open_desk(played.run) as desk:
+        log = desk.app.live.query_one("#side-log", LogPanel)
+        await desk.until(lambda: log.region.area)
+        await desk.press("o", "escape", "z")
+        await desk.until(lambda: not log.region.area)
+        log.append(f"line {number}" for number in range(60))
+        await desk.press("z")
+        await desk.shows("line 59")
+    played.writer.close("finished")
 
 
 @pytest.mark.parametrize("height", [50, 60])

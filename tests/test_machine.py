@@ -30,7 +30,7 @@ from tuiae.machine import (
 )
 from tuiae.render.machine import draw_machine, suggestion
 from tuiae.ui.terminal.mode import TerminalMode
-from tuiae.ui.widgets.panel import MachinePanel, MachineRead
+from tuiae.ui.widgets.left import MachinePanel, MachineRead
 
 UUIDS = ["GPU-aa11", "GPU-ab22", "GPU-cc33"]
 SAME = ["NVIDIA A100-SXM4-40GB"] * 3

@@ -32,7 +32,7 @@ from tuiae.render.text import caption, centred, clean, count, duration, number, 
 from tuiae.runs.snapshot import Snapshot, Status
 from tuiae.ui.widgets.curves import CurvesPanel
 from tuiae.ui.widgets.images import ImagesPanel
-from tuiae.ui.widgets.panel import MOST_LINES, FactsPanel, LogPanel
+from tuiae.ui.widgets.left import MOST_LINES, FactsPanel, LogPanel
 from tuiae.ui.widgets.run_view import ConfusionPanel
 
 CLASSES = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")

@@ -18,6 +18,8 @@ from tuiae.runs.snapshot import Note
 LIMIT = 2000
 """Cells kept of one line; a progress bar without line ends can be megabytes."""
 
+_DATED = re.compile(r"(?<![\w/-])\d{8}-\d{6}-(?=\w)")
+"""How the id of a run begins, but in a path."""
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\S+|\[?\d\d:\d\d:\d\d\S*")
 _LEVELS = (
     (re.compile(r"\b(error|failed|fatal|traceback)\b|\w+Error\b", re.IGNORECASE), palette.BAD),
@@ -33,25 +35,40 @@ _SHORTER = (
     "epoch {epoch} · train {train}, {right} · test {test}, {hit}",
     "{epoch} · train {train} {right} · test {test} {hit}",
     "{epoch} · train {train} · test {test}",
+    "{epoch} train {train} test {test}",
     "{epoch} {train} {test}",
 )
 """The same in fewer cells, each form with both losses."""
+SHORTEST = "epoch, train, test"
+"""What the numbers of the shortest form are."""
 
 
 def fit_line(line: Text, width: int) -> Text:
     """A line of the log in `width` cells, where it can be said in fewer words."""
-    found = _EPOCH.fullmatch(line.plain) if line.cell_len > width else None
-    if found is None:
+    forms = _forms(line) if line.cell_len > width else ()
+    if not forms:
         return line
-    forms = [form.format_map(found.groupdict()) for form in _SHORTER]
     return Text(next((form for form in forms if len(form) <= width), forms[-1]), no_wrap=True, end="")
+
+
+def is_shortest(line: Text, width: int) -> bool:
+    """Returns whether only the form without words has room for a line."""
+    forms = _forms(line) if line.cell_len > width else ()
+    return bool(forms) and all(len(form) > width for form in forms[:-1])
+
+
+def _forms(line: Text) -> Sequence[str]:
+    """A line about an epoch in fewer and fewer words; nothing for any other."""
+    found = _EPOCH.fullmatch(line.plain)
+    return [form.format_map(found.groupdict()) for form in _SHORTER] if found is not None else ()
 
 
 def log_line(line: str) -> Text:
     """The line without control characters: its time dim, its first word of warning or error in colour.
 
-    Indentation stays; of a progress bar that rewrites its line, the last state.
+    Indentation stays; of a progress bar that rewrites its line, the last state; of the id of a run what tells it apart.
     """
+    line = _DATED.sub("", line)
     line = line.rstrip("\r\n").rpartition("\r")[2][: 4 * LIMIT].expandtabs(4)
     indent = " " * (len(line) - len(line.lstrip(" ")))
     text = Text(indent + clean(line, LIMIT), no_wrap=True, end="")

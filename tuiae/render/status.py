@@ -80,8 +80,10 @@ def _one_column(facts: Sequence[Fact], label_width: int, width: int, height: int
         own, shared = height, []
     spare, lines = height - own - len(shared), list[Text]()
     for label, value, style in facts[:own]:
-        parts = wrap(value, max(columns[1].width, 1), hyphens=False) or [""]
-        parts = parts if len(parts) <= 1 + spare else [*parts[:spare], " ".join(parts[spare:])]
+        room, is_word = max(columns[1].width, 1), " " not in value
+        parts = wrap(value, room, hyphens=is_word) or [""]
+        if len(parts) > 1 + spare:  # of an id the end tells as much as the beginning
+            parts = [shorten_middle(value, room)] if is_word else [*parts[:spare], " ".join(parts[spare:])]
         spare -= len(parts) - 1
         for place, part in enumerate(parts):
             lines.append(table_line((Text("" if place else label, "dim"), Text(part, style)), columns))
@@ -169,7 +171,7 @@ def title_line(snapshot: Snapshot, width: int) -> Text:
     if snapshot.tracked is not None:
         name, dataset = undated(clean(snapshot.id)), clean(named_in(snapshot.tracked, *DATASET), 24)
     job = clean(snapshot.meta.get(JOB, ""))  # what tells it from the others of its study
-    name = shorten_middle(clean(snapshot.name) or (f"{name} {job}" if job else name), MOST_NAME)
+    name = shorten_middle(clean(snapshot.name) or (f"{name} {job}" if job else name), max(MOST_NAME, width // 3))
     whole = cell_len(name) + (cell_len(dataset) + 3 if dataset else 0) if name else 0
     everything = whole + cell_len(clean(snapshot.id)) + 3
     for word, bar, wanted in (("epoch ", BAR, everything), ("", BAR, whole), ("", 0, whole)):
@@ -233,10 +235,10 @@ def status_facts(snapshot: Snapshot) -> list[Fact]:
         *([] if fits else [("step", step, "")]),
         *((label, f"{edit.new:g} since step {count(edit.step)}", "") for label, edit in edits.items()),
         *([] if snapshot.tracked is not None else [("device", clean(status.device) or MISSING, "")]),
-        *([("images", snapshot.image_words, "")] if snapshot.images is not None else []),
+        *([("images", snapshot.image_words.replace(" images of ", " of "), "")] if snapshot.images is not None else []),
         *([] if snapshot.tracked is not None else [("memory", memory, "")]),
         *([("tuiae", f"{clean(status.tuiae, 8)}, this is {__version__}", palette.CAUTION)] if other else []),
-        ("run", shorten_middle(undated(snapshot.id), 21), ""),
+        ("run", undated(snapshot.id), ""),
         *(fact for fact in settings if fact[0] not in edits),
         *([("host", host, "")] if host and settings else []),
     ]
@@ -258,7 +260,7 @@ def settings_facts(settings: Mapping[str, Any]) -> list[Fact]:
     family, noise = settings["model.family"], settings["noise.kind"]
     beta, warmup = settings["training.beta"], settings["training.beta_warmup"]
     output_too = ", output too" if settings["model.output_dropout"] else ""
-    rising = f", rising for {warmup}" if warmup else ""
+    rising = f", rising for {warmup:g} epochs" if warmup else ""
     return [
         ("model", clean(model_words(family, settings["model.latent"], settings["model.code"]), MOST_NAME), ""),
         *_argument_facts(settings),

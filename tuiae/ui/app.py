@@ -118,11 +118,7 @@ class TuiaeApp(TerminalApp[str]):
     def _begin(self) -> None:
         """Do what can wait until the first paint: open the run to come back to, or start the warm worker."""
         self.failure_log = self._failures
-        run = self.session.asked or self.session.newest()
-        if run is not None:
-            self.session.open(run)
-        else:
-            self.live.view.explain("no run is open: its curves show here")
+        if not self.session.begin():
             self.session.launcher.warm_up()
         # Imported now, so that the keys of the screens need not wait for it.
         threading.Thread(target=lambda: list(map(screen_class, SCREENS)), name="screens", daemon=True).start()

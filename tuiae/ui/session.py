@@ -70,7 +70,7 @@ class PreflightDone(Message):
 
 
 class RunOpened(Message):
-    """Another run is open; its first snapshot is still to come."""
+    """Another run is open; its first snapshot is still to come. Or it is known that there is none."""
 
 
 @dataclass
@@ -182,6 +182,8 @@ class Session:
         self.launcher = Launcher(root, post)
         self.explorer = Explorer(lambda told: post(ExplorerTold(told)))
         """Starts its process with the first question."""
+        self.begun = False
+        """Whether the run to come back to was looked for."""
         self.path: Path | None = None
         """Where the open run lies; None without one."""
         self.snapshot: Snapshot | None = None
@@ -204,6 +206,16 @@ class Session:
         """The open run, if it was started here and nowhere else."""
 
     # The open run
+
+    def begin(self) -> bool:
+        """Open the run that was asked for, or else the one to come back to; returns whether there is one."""
+        run = self.asked or self._newest()
+        self.begun = True
+        if run is not None:
+            self.open(run)
+        else:
+            self._post(RunOpened())
+        return run is not None
 
     def open(self, path: Path) -> None:
         """Follow a run, live or finished."""
@@ -233,11 +245,18 @@ class Session:
 
     @property
     def opening(self) -> str:
-        """What is said until the run that is to be shown is read; empty where nobody knows which one that is."""
+        """What is said until the run that is to be shown is read; empty from then on, and where there is none."""
+        if self.snapshot is not None or (self.begun and self.path is None):
+            return ""
         path = self.path or self.asked
-        return f"opening {called(RunPaths(path))}…" if path is not None else ""
+        return f"opening {called(RunPaths(path))}…" if path is not None else "looking for runs…"
 
-    def newest(self) -> Path | None:
+    def need_open(self) -> None:
+        """Raises NothingToDoError: which run is open, and how it stands, will be known in a moment."""
+        if self.opening:
+            raise NothingToDoError(f"{self.opening} press it again once that is done")
+
+    def _newest(self) -> Path | None:
         """The run to come back to: a live one among the newest, else what was trained last."""
         runs = list_runs(self.root)
         return next(self._live(), None) or (last_run(runs).root if runs else None)
@@ -272,6 +291,7 @@ class Session:
         Raises:
             NothingToDoError: no run is live here. UnknownRunError: its directory cannot be written.
         """
+        self.need_open()
         snapshot = self.snapshot
         if snapshot is None or not snapshot.status.live or self._feed is None:
             what = "no run is open" if snapshot is None else f"this run is {snapshot.status.state}"

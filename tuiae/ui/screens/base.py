@@ -32,7 +32,8 @@ from tuiae.ui.session import NothingToDoError, Session, pause_word
 from tuiae.ui.terminal.screen_diff import SteadyScreen
 from tuiae.ui.widgets.chrome import ONE_AT_A_TIME, FindingLine, KeyLine, MessageLine, ViewBar, Views, tabs, title_width
 from tuiae.ui.widgets.form import ConfigForm
-from tuiae.ui.widgets.panel import LogPanel, Panel, PicturePanel, toggle_ascii
+from tuiae.ui.widgets.left import LogPanel
+from tuiae.ui.widgets.panel import Panel, PicturePanel, toggle_ascii
 from tuiae.ui.widgets.tables import LineTable, TablePanel
 from tuiae.ui.widgets.timeline import TimelineBar
 
@@ -266,12 +267,12 @@ class RunScreen(BaseScreen):
 
     def __init__(self, session: Session) -> None:
         super().__init__(session)
-        self._shown: Path | None = None
+        self._shown: tuple[bool, Path | None] | None = None
         self._composed = False
         self._timelines: tuple[TimelineBar, ...] = ()
 
     def run_opened(self) -> None:
-        """Another run is open: forget what was shown of the last one."""
+        """Another run is open, or none: forget what was shown of the last one."""
         raise NotImplementedError
 
     def run_changed(self, snapshot: Snapshot, sample: Sample | None) -> None:
@@ -286,8 +287,8 @@ class RunScreen(BaseScreen):
         if not self._composed:
             return  # the app heard of the run before the screen was made
         at = self.session.at  # None where another run is open; forgetting the last one goes to the newest
-        if self.session.path != self._shown:
-            self._shown = self.session.path
+        if self._shown != (now := (self.session.begun, self.session.path)):
+            self._shown = now
             self.message.release()
             words = self.session.opening or self.NAME or self.MODE
             self.set_title(lambda width: Text.assemble((" tuiae", "bold"), (f"  {shorten(words, width - 8)}", "dim")))
@@ -390,16 +391,13 @@ class ExplorerScreen(RunScreen):
         """Show the reply to one of the questions."""
         raise NotImplementedError
 
-    def on_mount(self) -> None:
-        self.view.clear(NO_RUN)
-
     def on_screen_suspend(self) -> None:
         self.questions.pause()
 
     def run_opened(self) -> None:
         self._may_run = None
         self.questions.forget()
-        self.view.clear(NO_RUN if self.session.path is None else "reading the run")
+        self.view.clear(self.session.opening or NO_RUN)
 
     def follow(self, snapshot: Snapshot) -> None:
         """Ask a run's newest checkpoint, once there is one."""

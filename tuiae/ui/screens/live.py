@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from textual import getters, on
 from textual.app import ComposeResult
-from textual.containers import Horizontal, Vertical
+from textual.containers import Horizontal
 from textual.widget import Widget
 from textual.widgets import Button
 
@@ -17,7 +17,7 @@ from tuiae.preflight import Checked
 from tuiae.render.machine import cost_line
 from tuiae.render.network import NO_HISTOGRAMS
 from tuiae.render.pixels import Sheet
-from tuiae.render.status import Fact, idle_facts, state_badge, status_facts
+from tuiae.render.status import idle_facts, state_badge, status_facts
 from tuiae.render.text import clean
 from tuiae.runs.advice import Remedy
 from tuiae.runs.diagnosis import Finding
@@ -33,11 +33,11 @@ from tuiae.ui.screens.managing import ask_kill
 from tuiae.ui.screens.settings import SettingsDialog
 from tuiae.ui.session import PreflightDone, Session, WorkerWarm
 from tuiae.ui.terminal.app import TerminalApp
-from tuiae.ui.widgets.chrome import ONE_AT_A_TIME, FindingLine, standing, tell_news
+from tuiae.ui.widgets.chrome import FindingLine, standing, tell_news
 from tuiae.ui.widgets.form import BRINGS_BACK, ConfigForm
 from tuiae.ui.widgets.images import ImagesPanel
-from tuiae.ui.widgets.panel import FactsPanel, LogPanel, LogRoom, MachinePanel
-from tuiae.ui.widgets.run_view import FRAME, ConfusionPanel, RunButtons, RunView
+from tuiae.ui.widgets.left import LeftColumn, LogPanel
+from tuiae.ui.widgets.run_view import ConfusionPanel, RunView
 
 DATASETS_SECONDS = 5.0  # between looks at which datasets there are
 WITH_FORM = 50  # lines of a screen from which the left column has room for open form, whole status and finding
@@ -50,77 +50,57 @@ class LiveScreen(RunScreen):
     MODE = "live"
     NAME = "a terminal laboratory for autoencoders"
     BINDINGS = [key.binding for key in LIVE]
+    HORIZONTAL_BREAKPOINTS = [(0, "-tiny"), (60, "-narrow"), (110, "-wide"), (160, "-broad")]
     AUTO_FOCUS = ""  # an Enter would start what nobody asked for, and letters are keys
 
     app = getters.app(TerminalApp)
     form = getters.query_one(ConfigForm)
     view = getters.query_one(RunView)
-    buttons = getters.query_one(RunButtons)
-    status = getters.query_one("#status", FactsPanel)
+    left = getters.query_one(LeftColumn)
 
     def __init__(self, session: Session) -> None:
         super().__init__(session)
         self.standby_note = "importing torch…"
         self._last: tuple[Snapshot, Sample | None] | None = None
         self._check_pressed = 0.0
-        self._facts_lines = 0  # that the facts of the open run have taken so far
 
     def compose_body(self) -> ComposeResult:
         with Horizontal(id="body"):
-            with Vertical(id="left"):
-                yield ConfigForm(Draft(self.session.root), lambda: self.session.launcher.devices, FORM_KEY)
-                yield FactsPanel("status", id="status")
-                yield RunButtons()
-                yield FindingLine("finding")
-                with LogRoom(id="log-room"):
-                    yield LogPanel(wraps=True, id="side-log")
-                yield MachinePanel(id="machine")
+            form = ConfigForm(Draft(self.session.root), lambda: self.session.launcher.devices, FORM_KEY)
+            yield LeftColumn(form, id="left")
             yield RunView(id="right")
         yield FindingLine("finding-line", most=2)
 
     def on_mount(self) -> None:
         self.query_one(ImagesPanel).enlarged = self.app.setting("pictures", 0)
         self.set_interval(DATASETS_SECONDS, self._look_around)
-        self._show_idle_status()
-        self.view.explain(self.session.opening)
 
     @on(ConfigForm.Folded)
     def _place_findings(self) -> None:
-        """While form or machine take lines from the status, put what the curves say below, and the log away."""
+        """While the form takes lines from the status, put what the curves say below both columns."""
         small, unfolded = self.size.height < WITH_FORM, not self.form.has_class("-folded")
         self.query(FindingLine).set_class(small and unfolded, "-moved")
-        taken = (unfolded and self.session.path is not None) or self.query_one("#left").has_class("-machine")
-        self.query_one("#log-room").set_class(small and taken, "-moved")
 
     def on_resize(self) -> None:
         self._place_findings()
-        self._facts_lines = 0
-        self.call_after_refresh(self._fit_status)
+        self.call_after_refresh(self.left.fit, anew=True)
 
     def maximize(self, widget: Widget, container: bool = True) -> bool:
-        for panel in (self.status, self.view.images):  # else one that is alone is first laid out as it was among others
-            if panel is widget:
+        for panel in (self.left.status, self.view.images):
+            if panel is widget:  # else what is alone is first laid out as it was among others
                 panel.styles.width = panel.styles.max_height = None
         return super().maximize(widget, container)
 
     def watch_maximized(self) -> None:
-        for fit in (self._fit_status, self.view.share):
+        for fit in (self.left.fit, self.view.share):
             # What had the screen alone is as wide as it was only after the next layout.
             self.call_after_refresh(fit) if self.maximized is None else fit()
 
     def is_enabled(self, action: str) -> bool:
-        if action == "histograms":
-            return self.view.has_histograms
+        if (can := CAN.get(action)) is not None:
+            return can(self)
         if action == "errors" and self.config is not None:
             return not self.config.is_classifier
-        if action == "spread":
-            return self.view.has_seeds
-        if action == "next_metric":
-            return len(self.view.metrics) > 1
-        if action == "bring_back":
-            return self.form.draft.has_aside
-        if action == "take_advice":
-            return any(finding.remedies for finding in self.session.findings)
         if self.form.is_entered and action.startswith(("walk(", "sample(")):
             return False  # they work, but the line is for the form's keys
         if action.startswith("walk("):
@@ -147,13 +127,13 @@ class LiveScreen(RunScreen):
     # The open run
 
     def run_opened(self) -> None:
-        self._last, self._facts_lines = None, 0
+        self._last = None
         self.form.open_run(self.session.path is not None)
         self.form.recheck()
-        self.view.clear(self.session.opening)
-        self.status.set_title("status")
-        self.status.show(())  # in as many lines: what comes is as long
-        self.buttons.show(None)
+        self.view.clear(self.session.opening or "no run is open: its curves show here")
+        self.left.status.set_title("status")
+        self._show_idle_status()
+        self.left.buttons.show(None)
         for log in self.query(LogPanel):
             log.clear()
         self._show_findings(())
@@ -164,41 +144,32 @@ class LiveScreen(RunScreen):
         before, self._last = self._last, (snapshot, sample)
         if before is not None and before[0] is snapshot and before[1] is sample:
             return  # back from a dialog or another screen: every panel still shows it
-        self.status.set_title("status", badge=state_badge(snapshot))
-        self._show_facts(status_facts(snapshot))
+        self.left.status.set_title("status", badge=state_badge(snapshot))
+        self.left.show(status_facts(snapshot))
         self._show_findings(self.session.findings)
         self.view.show(snapshot, sample)
         for log in self.query(LogPanel):
             log.follow(snapshot)
-        self.buttons.show(None if self.session.discarded else snapshot.status)
+        self.left.buttons.show(None if self.session.discarded else snapshot.status)
         self.form.offer_encoder(snapshot.id if snapshot.checkpoints else "")
         if not snapshot.status.live and isinstance(self.app.screen, (EditDialog, TrackedEditDialog)):
             self.app.screen.run_ended()
         if before is None or standing(before[0]) != standing(snapshot):
             self.message.key_pressed()  # what was asked for is done
-            self._hint_of_run()
+            if not self._hint_of_run() and before is None:
+                self.form.recheck()  # its message waited for the run
         if tell_news(self.message, before[0] if before is not None else None, snapshot):
             self.form.recheck()
-
-    def _show_facts(self, facts: Sequence[Fact]) -> None:
-        self.status.show(facts)
-        self._fit_status()
-
-    def _fit_status(self) -> None:
-        """Let the status be no higher than its facts, where the log below it has the lines that it does not take."""
-        if self.maximized not in (None, self.status):
-            return
-        alone = any(map(self.has_class, ONE_AT_A_TIME)) or self.maximized is self.status
-        self._facts_lines = max(self._facts_lines, self.status.lines)  # or the buttons below would move about
-        self.status.styles.max_height = None if alone else self._facts_lines + FRAME
 
     def _show_findings(self, findings: Sequence[Finding]) -> None:
         for line in self.query(FindingLine):
             line.show(findings)
 
     def _show_idle_status(self) -> None:
-        if self.session.path is None:
-            self._show_facts(idle_facts(self.standby_note))
+        if self.session.opening:
+            self.left.show([("run", self.session.opening, "")], anew=True)
+        elif self.session.path is None:
+            self.left.show(idle_facts(self.standby_note), anew=True)
 
     def worker_warm(self, event: WorkerWarm) -> None:
         """Say what the standby found on this machine."""
@@ -276,8 +247,7 @@ class LiveScreen(RunScreen):
 
     def action_machine(self) -> None:
         """Cores, memory and cards instead of the run's status, or beside it where there is room."""
-        self.query_one("#left").toggle_class("-machine")
-        self._place_findings()
+        self.left.toggle_class("-machine")
 
     def action_next_metric(self) -> None:
         if not self.view.next_metric():
@@ -355,9 +325,11 @@ class LiveScreen(RunScreen):
         self._hint_of_run()  # somebody has left the form
 
     def _hint_of_run(self) -> bool:
-        """Say what the open run does while it trains and nobody is at the form; returns whether that was said."""
-        snapshot = self.session.snapshot
-        words = training_words(snapshot) if snapshot is not None and not self.form.is_entered else ""
+        """Say what the open run does while it trains, or that it is being opened, unless somebody is at the form;
+        returns whether that was said."""
+        snapshot, words = self.session.snapshot, ""
+        if not self.form.is_entered:
+            words = training_words(snapshot) if snapshot is not None else self.session.opening
         if words:
             self.message.hint(words)
         return bool(words)
@@ -401,6 +373,10 @@ class LiveScreen(RunScreen):
 
     def action_fill_form(self) -> None:
         """Put the open run's settings into the form."""
+        self.attempt(self._fill_form)
+
+    def _fill_form(self) -> None:
+        self.session.need_open()
         snapshot = self.session.snapshot
         if snapshot is None:
             self.message.hint("no run is open whose settings could fill the form: 1 lists them", "caution")
@@ -432,6 +408,8 @@ class LiveScreen(RunScreen):
 
     def action_start(self) -> None:
         """Start what the form says; beside a live run only after a question."""
+        if not self.attempt(self.session.need_open):
+            return
         snapshot = self.session.snapshot
         if snapshot is None or not snapshot.status.live:
             self._start()
@@ -498,3 +476,13 @@ class LiveScreen(RunScreen):
             self.message.tell(f"{cost_line(name, outcome)}; c says more", "good")
         else:
             self.show_dialog(CostDialog(name, outcome), lambda answer: self.action_start())
+
+
+CAN: Mapping[str, Callable[[LiveScreen], bool]] = {
+    "histograms": lambda live: live.view.has_histograms,
+    "spread": lambda live: live.view.has_seeds,
+    "next_metric": lambda live: len(live.view.metrics) > 1,
+    "bring_back": lambda live: live.form.draft.has_aside,
+    "take_advice": lambda live: any(finding.remedies for finding in live.session.findings),
+}
+"""Whether some actions do something now."""

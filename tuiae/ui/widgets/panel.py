@@ -1,12 +1,10 @@
 """What every panel is: a titled frame around one drawing, made again only when data or size change.
 
-At the end three of them: facts, what the machine does, and histograms.
+At the end one of them: histograms.
 """
 
 from __future__ import annotations
 
-import time
-from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,25 +12,19 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 from textual import events, on, work
-from textual.containers import Vertical
 from textual.content import Content
-from textual.geometry import Region, Size
+from textual.geometry import Region
 from textual.reactive import reactive
-from textual.scroll_view import ScrollView
 from textual.strip import Strip
 from textual.widget import Widget
 from textual.worker import get_current_worker
 
-from tuiae.machine import Machine, MachineHistory, MachineReader
-from tuiae.render.log import fit_line, log_line, log_lines
-from tuiae.render.machine import draw_machine, machine_height
 from tuiae.render.network import Place, draw_histograms, layers_of, spread_epochs
-from tuiae.render.status import Fact, added, draw_facts
-from tuiae.render.text import centred, clean, first_parts, lines_of, shorten
+from tuiae.render.text import centred, clean, first_parts
 from tuiae.runs.paths import RunPaths
 from tuiae.runs.reader import read_sample
-from tuiae.runs.snapshot import Histogram, Note, Snapshot
-from tuiae.ui.feeds import Feed, FeedMessage, Looks
+from tuiae.runs.snapshot import Histogram
+from tuiae.ui.feeds import FeedMessage
 from tuiae.ui.keys import HISTOGRAMS
 from tuiae.ui.terminal.mode import Pictures, TerminalMode, mode_of
 from tuiae.ui.terminal.screen_diff import Lasting
@@ -59,6 +51,16 @@ FRAME = """
 """
 """The look that panels share, whichever widget they grow from."""
 
+THIN_SCROLLBAR = """
+    scrollbar-size: 0 1;
+    scrollbar-color: $foreground 25%;
+    scrollbar-color-hover: $foreground 45%;
+    scrollbar-color-active: $accent;
+    scrollbar-background: $background;
+    scrollbar-background-hover: $background;
+    scrollbar-background-active: $background;
+"""
+"""Of panels that scroll."""
 
 AROUND_NOTE = 6  # columns of the lower frame that words there leave
 
@@ -189,203 +191,6 @@ class PointedPanel(PicturePanel):
 
     def on_mouse_up(self) -> None:
         self.release_mouse()
-
-
-class FactsPanel(Panel):
-    """Names and values in two columns: the state of a run, a config, a device."""
-
-    _facts: tuple[Fact, ...] = ()
-
-    def show(self, facts: Sequence[Fact]) -> None:
-        """Replace the facts, each (label, value, style of the value); the same facts cost nothing."""
-        if tuple(facts) != self._facts:
-            self._facts = tuple(facts)
-            self.changed()
-
-    @property
-    def lines(self) -> int:
-        """Lines that all facts take at this width."""
-        return len(lines_of(draw_facts(self._facts, self.content_size.width, UNBOUNDED)))
-
-    def draw(self, width: int, height: int) -> Text:
-        return draw_facts(self._facts, width, height)
-
-
-MOST_LINES = 1000
-THIN_SCROLLBAR = """
-    scrollbar-size: 0 1;
-    scrollbar-color: $foreground 25%;
-    scrollbar-color-hover: $foreground 45%;
-    scrollbar-color-active: $accent;
-    scrollbar-background: $background;
-    scrollbar-background-hover: $background;
-    scrollbar-background-active: $background;
-"""
-
-
-class LogPanel(Lasting, ScrollView, can_focus=True):
-    """The last lines of a log; it follows the end until one scrolls up."""
-
-    # Textual's RichLog keeps unbounded writes while it is hidden and cuts what it once drew narrow.
-    DEFAULT_CSS = "LogPanel {" + FRAME + THIN_SCROLLBAR + "}"
-    BORDER_TITLE = "log"
-    EMPTY = "nothing logged yet"
-
-    _followed: tuple[tuple[Note, ...], tuple[str, ...]] = (), ()
-    """What of a run was added so far."""
-
-    def __init__(self, *, wraps: bool = False, id: str | None = None) -> None:  # noqa: A002
-        """With `wraps`, lines longer than the panel take several lines; else the panel scrolls to the right."""
-        super().__init__(id=id)
-        self._lines: deque[Text] = deque(maxlen=MOST_LINES)
-        self._parts: deque[Sequence[Text]] = deque(maxlen=MOST_LINES)
-        """Each of them in as many as it takes in so many columns, where it wraps."""
-        self._columns = 0
-        self._laid: Sequence[Text] = ()
-        self._wraps = wraps
-        self.anchor()
-
-    def follow(self, snapshot: Snapshot) -> None:
-        """Add what happened and what the worker printed since the snapshot before, in the order in which it is seen; at
-        the end, so that users can scroll up and read on."""
-        notes, lines = added(self._followed[0], snapshot.notes), added(self._followed[1], snapshot.log)
-        self._followed = snapshot.notes, snapshot.log
-        if notes or lines:
-            self.append(log_lines(notes, lines))
-
-    def append(self, lines: Iterable[str]) -> None:
-        """Add lines at the end; the oldest beyond the bound go."""
-        new = [*map(log_line, lines)]
-        self._lines.extend(new)
-        self._parts.extend(map(self._wrap, new))
-        self._lay_out()
-
-    def clear(self) -> None:
-        """Forget all lines."""
-        self._followed = (), ()
-        self._lines.clear()
-        self._parts.clear()
-        self._lay_out()
-
-    def _wrap(self, line: Text) -> Sequence[Text]:
-        if not self._columns:
-            return [line]
-        return [*fit_line(line, self._columns).wrap(self.app.console, self._columns, no_wrap=False)] or [Text()]
-
-    def _lay_out(self) -> None:
-        width = self.scrollable_content_region.width if self._wraps else 0
-        if width not in (0, self._columns):  # hidden it has none, and is usually as wide again when it shows
-            self._columns = width
-            self._parts = deque(map(self._wrap, self._lines), MOST_LINES)
-        self._laid = [part for parts in self._parts for part in parts]
-        self.virtual_size = Size(max((line.cell_len for line in self._laid), default=0), len(self._laid))
-        self.refresh()
-
-    def on_resize(self) -> None:
-        if self._wraps:
-            self._lay_out()
-
-    @property
-    def plain(self) -> str:
-        """All lines as text."""
-        return "\n".join(line.plain for line in self._lines)
-
-    def render_line(self, y: int) -> Strip:
-        """One visible line, cut from its scroll position on; scrolled to the right, as it was logged."""
-        left, top = self.scroll_offset
-        size = self.scrollable_content_region.size
-        if top + y < len(self._laid):
-            text = self._laid[top + y]
-            text = text if left else fit_line(text, size.width)
-        elif not self._lines and y == (size.height - 1) // 2:
-            words = shorten(self.EMPTY, size.width)
-            text = Text(end="").append(f"{words:^{size.width}}", "dim")
-        else:
-            return Strip.blank(size.width, self.rich_style)
-        return strip_of(text, self.app.console).crop_extend(left, left + size.width, None).apply_style(self.rich_style)
-
-
-class LogRoom(Vertical):
-    """What is left of a column, with a log in it where that is enough to read."""
-
-    LEAST = 4  # lines, two of them the log's frame
-
-    def on_resize(self, event: events.Resize) -> None:
-        for log in self.query(LogPanel):
-            log.display = event.size.height >= self.LEAST
-
-
-UNBOUNDED = 10**6  # lines
-MACHINE_SECONDS = 2.0  # between looks
-FIRST_SECONDS = 0.3  # until the first figures: how busy a core is takes a while to see
-
-
-@dataclass
-class MachineRead(FeedMessage):
-    """A look at the machine."""
-
-    machine: Machine
-
-
-def follow_machine() -> Looks:
-    """The machine, each time that it is asked for; nothing is opened before the first time."""
-    reader = MachineReader()
-    time.sleep(FIRST_SECONDS)
-    while True:
-        yield MachineRead(reader.read()), None
-
-
-class MachinePanel(Panel):
-    """Cores, memory and cards; a thread looks every two seconds while the panel is on the screen, and not otherwise."""
-
-    BORDER_TITLE = "machine"
-
-    machine: Machine | None = None
-    _feed: Feed
-
-    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
-        super().__init__(id=id)
-        self._history = MachineHistory()
-        self._laid_out = 0
-
-    def on_mount(self) -> None:
-        self.set_note("g closes it")  # it may stand in the place of something else
-        self._feed = Feed(follow_machine(), self.post_message, "machine")
-        self.call_after_refresh(self._look)
-        self.set_interval(MACHINE_SECONDS, self._look)
-
-    def on_unmount(self) -> None:
-        self._feed.close()
-
-    def on_show(self) -> None:
-        self._look()
-
-    @property
-    def is_seen(self) -> bool:
-        """Whether the panel is on the screen, and no other screen is over it."""
-        return self.is_attached and self.screen.is_active and self.is_on_screen
-
-    def _look(self) -> None:
-        if self.is_seen:
-            self._feed.hurry()
-
-    @on(MachineRead)
-    def _show(self, event: MachineRead) -> None:
-        event.stop()
-        self._history.add(event.machine, time.monotonic())
-        if event.machine != self.machine:
-            self.machine = event.machine
-            self.changed()
-            if machine_height(self.machine, self.content_size.width, self._history) != self._laid_out:
-                self.refresh(layout=True)
-
-    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
-        """As many lines as there is to say, where the column has them."""
-        self._laid_out = machine_height(self.machine, width, self._history)
-        return self._laid_out
-
-    def draw(self, width: int, height: int) -> Text:
-        return draw_machine(self.machine, width, height, self.terminal.ascii, self._history)
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""What the live screen shows of one run: curves, pictures, confusion matrix, log and timeline, and what can be done."""
+"""What the live screen shows of one run: curves, pictures, confusion matrix, log and timeline."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal
 from textual.message import Message
 from textual.reactive import reactive
-from textual.widgets import Button
 
 from tuiae.render.chrome import missing_note, place_note
 from tuiae.render.confusion import EMPTY as NO_PREDICTIONS
@@ -33,20 +32,19 @@ from tuiae.render.curves import EMPTY, Curve, Look, on_one_axis
 from tuiae.render.legend import parent_curves, plot_title, run_curves, run_marks, second_metrics, seed_curves
 from tuiae.render.pixels import Sheet, error_row, sample_captions, sample_rows
 from tuiae.render.text import centred, count
-from tuiae.runs.snapshot import Sample, Snapshot, Status
+from tuiae.runs.snapshot import Sample, Snapshot
 from tuiae.ui.feeds import Feed, ParentRead, SeedsRead, follow_parent, follow_seeds
-from tuiae.ui.keys import CONFUSION, name_now, run_takes
-from tuiae.ui.terminal.screen_diff import Lasting
+from tuiae.ui.keys import CONFUSION
 from tuiae.ui.widgets.chrome import ONE_AT_A_TIME, ViewBar, Views
 from tuiae.ui.widgets.curves import CurvesPanel, cycle_look, follow_look
 from tuiae.ui.widgets.images import ImagesPanel
-from tuiae.ui.widgets.panel import HistogramPanel, LogPanel, PicturePanel
+from tuiae.ui.widgets.left import FRAME_LINES, LogPanel
+from tuiae.ui.widgets.panel import HistogramPanel, PicturePanel
 from tuiae.ui.widgets.timeline import SampleRead, TimelineBar
 
 if TYPE_CHECKING:
     from tuiae.studies.compare import SeedBand
 
-FRAME = 2  # lines of a panel's frame
 TIMELINE = 1
 MATRIX_WORDS = 3
 """Lines of a matrix beside its rows: heads, an empty line, words."""
@@ -174,29 +172,6 @@ class ConfusionPanel(PicturePanel):
 
 
 HISTOGRAMS = "histograms"  # the view that takes the place of the pictures on a large screen
-
-
-class RunButtons(Lasting, Horizontal):
-    """What can be done to the open run as it stands; no line where that is nothing."""
-
-    WORDS = {"pause": "Pause", "stop": "Stop", "save": "Save checkpoint", "resume": "Resume"}
-    """Action -> what its button says."""
-
-    def compose(self) -> ComposeResult:
-        for action, word in self.WORDS.items():
-            yield Button(word, id=action, compact=True)
-
-    def on_mount(self) -> None:
-        self.show(None)
-
-    def show(self, status: Status | None) -> None:
-        """Offer what a run of this status takes; None is no run."""
-        taken = [action for action in self.WORDS if run_takes(action, status, has_checkpoint=False)]
-        for action, word in self.WORDS.items():
-            button = self.query_one(f"#{action}", Button)
-            button.display = action in taken
-            button.label = name_now(action, status.state if status is not None else "") or word
-        self.display = bool(taken)
 
 
 LEAST_IMAGES = 30  # columns beside a confusion matrix
@@ -420,15 +395,15 @@ class RunView(Views):
         if self.screen.maximized not in (None, self.images):
             return
         alone = any(map(self.screen.has_class, ONE_AT_A_TIME)) or self.screen.maximized is self.images
-        room = self.size.height - TIMELINE - FRAME
+        room = self.size.height - TIMELINE - FRAME_LINES
         most = 0 if alone else max(room - WANTED_CURVES, min(self.images.own_lines, room - LEAST_CURVES))
         columns, lines = self.confusion.wanted if self.has_class("-classifier") else (0, 0)
         width = self.size.width
         if columns and not alone:
-            width = max(min(width - columns - FRAME, 3 * width // 8), LEAST_IMAGES)
+            width = max(min(width - columns - FRAME_LINES, 3 * width // 8), LEAST_IMAGES)
         self.images.styles.width = width if columns and not alone else None
         taken = max(self.images.lay_out(width, most), min(lines, most))
-        self.query_one("#pictures").styles.height = taken + FRAME if most > 0 and taken else None
+        self.query_one("#pictures").styles.height = taken + FRAME_LINES if most > 0 and taken else None
 
     on_resize = share
 
