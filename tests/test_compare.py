@@ -28,12 +28,14 @@ from tuiae.render.compare import (
     shared_grid,
     values_and_seeds,
     values_table,
+    words_below,
 )
 from tuiae.render.legend import legend
-from tuiae.render.sweeps import summary_words
+from tuiae.render.sweeps import summary_plot, summary_words
+from tuiae.render.text import wrap
 from tuiae.runs.control import describe_edit
 from tuiae.runs.labels import relabel
-from tuiae.studies.compare import CompareReader, cautions, choose_curves, rankable, spread
+from tuiae.studies.compare import CompareReader, cautions, choose_curves, spread, unranked
 from tuiae.studies.labels import WHERE, letters
 from tuiae.studies.shared_images import shared_images
 from tuiae.studies.sweep_summary import sweep_summaries
@@ -202,12 +204,59 @@ def test_what_cannot_be_ranked_is_said_and_no_best_is_marked(lab: Laboratory) ->
     betas = [settings(model__family="vae", training__loss="bce", training__beta=beta) for beta in (1.0, 4.0)]
     variational = read(*(end(lab.runs, 4 + place, [20.0], document) for place, document in enumerate(betas)))
     assert len(cautions(variational, "loss")) == 1
-    assert rankable(variational, "reconstruction")
-    assert not rankable(variational, "kl")
-    assert rankable(read(runs[0], runs[1]), "accuracy")
-    assert not rankable(read(runs[0], runs[1]), "loss")
+    assert not unranked(variational, "reconstruction")
+    assert unranked(variational, "kl")
+    assert not unranked(read(runs[0], runs[1]), "accuracy")
+    assert unranked(read(runs[0], runs[1]), "loss")
     assert "◂" in values_table(read(runs[0], runs[1]), "accuracy", 100).plain
     assert "◂" not in values_table(read(runs[0], runs[1]), "loss", 100).plain
+
+
+def test_what_was_measured_under_different_noise_has_no_best(lab: Laboratory) -> None:
+    noises = [{"kind": "none"}, {"kind": "gaussian", "level": 0.1}, {"kind": "gaussian", "level": 0.3}]
+    runs = [
+        end(lab.runs, number, [0.3 - 0.1 * number], settings(noise=noise, training__epochs=5 + number))
+        for number, noise in enumerate(noises)
+    ]
+    comparison = read(*runs)
+    assert "eval RUN --noise-levels" in unranked(comparison, "loss")
+    (caution,) = cautions(comparison, "loss")
+    for noise in ("no noise", "gaussian 0.1", "gaussian 0.3"):
+        assert noise in caution
+    assert "◂" not in values_table(comparison, "loss", 100).plain
+    for summary in sweep_summaries(comparison, "loss"):
+        assert summary.best_level is None
+        assert summary_words(summary)[0].startswith("no best value: each run is measured under its own noise")
+        assert "━" not in summary_plot(summary, 60, 12).plain
+    assert not unranked(read(runs[1], end(lab.runs, 9, [0.2], settings(noise=noises[1]))), "loss")
+
+
+def test_no_group_is_left_out_for_the_runs_of_another(lab: Laboratory) -> None:
+    worse = [end(lab.runs, n, [0.4], settings(model__latent=8, training__seed=n)) for n in range(1, 5)]
+    better = [end(lab.runs, n, [0.1], settings(training__seed=n, model__latent=4)) for n in range(11, 20)]
+    comparison = read(*worse, *better)
+    chosen, words = choose_curves(comparison, "loss", means=False)
+    assert len(chosen) == 8
+    assert {line.key[0] for line in chosen} == {"A", "B"}
+    assert "the best 8 of 13 runs by test loss, some of each group" in words
+    assert choose_curves(comparison, "kl", means=False) == ((), "")
+
+
+@pytest.mark.parametrize("width", [58, 78, 118])
+def test_what_stands_below_the_panels_takes_two_lines(lab: Laboratory, width: int) -> None:
+    runs = [
+        end(
+            lab.runs,
+            number,
+            [0.2],
+            settings(name=f"a-run-{number}", model__latent=4 + number, training__learning_rate=0.001 * (number + 1)),
+        )
+        for number in range(14)
+    ]
+    for number in (1, 2, 4, 14):
+        words = words_below(read(*runs[:number]), "curves: 8 of 14 runs", ("a caution " * 12, "and another"), width)
+        assert len(wrap(words, width)) <= 2
+        assert words.startswith("A ")
 
 
 # Tables
@@ -252,6 +301,13 @@ def test_what_differs_shows_every_run_where_shorter_words_make_room(lab: Laborat
     assert shown.count("all") == 2
     assert "learning_rate" in shown
     assert "training.learning_rate" in settings_table(read(*runs), 150).plain
+
+
+def test_means_over_seeds_stand_before_the_runs_where_curves_are_means(study: list[Script]) -> None:
+    comparison = read(*study)
+    means, every = (values_and_seeds(comparison, "loss", 100, chosen).plain for chosen in (None, False))
+    assert means.index("over seeds") < means.index("A1")
+    assert every.index("A1") < every.index("over seeds")
 
 
 # Pictures

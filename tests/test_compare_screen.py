@@ -15,9 +15,10 @@ from tests.dashboard import HOSTILE, PATIENCE, Desk, Script, open_desk
 from tuiae.render.compare import group_key
 from tuiae.studies.compare import CompareReader, Comparison
 from tuiae.ui.feeds import CompareChanged, Feed, follow_comparison
-from tuiae.ui.screens.compare import CompareScreen
+from tuiae.ui.screens.compare import CompareScreen, SharedImagesPanel, SweepPanel
 from tuiae.ui.screens.runs import RunsScreen
 from tuiae.ui.widgets.curves import CurvesPanel
+from tuiae.ui.widgets.tables import TableText
 
 ESCAPE = "\x1b"
 
@@ -190,9 +191,11 @@ async def test_every_group_is_named_on_a_narrow_screen(lab: Laboratory) -> None:
         await desk.until(lambda: len(desk.table.keys) == 4)
         await desk.press("a", "c")
         comparison = await desk.until(lambda: getattr(desk.app.screen, "comparison", None))
-        names = group_key(comparison)
-        assert len(names) > 78
-        await desk.until(lambda: names in " ".join(desk.screen.split()))
+        assert len(group_key(comparison)) > 156
+        names = [f"{'ABCD'[number - 1]} latent={4 * number}" for number in (1, 2, 3, 4)]
+        await desk.until(lambda: all(name in " ".join(desk.screen.split()) for name in names))
+        message = desk.app.screen.query_one("#message", Static)
+        assert message.size.height == 2
 
 
 async def test_the_names_of_runs_come_before_what_one_should_know_of_their_figures(lab: Laboratory) -> None:
@@ -236,3 +239,35 @@ async def test_the_line_of_keys_is_that_of_the_runs_that_are_compared(study: lis
             for words in ("m Metric", "y Log", "s Smooth"):
                 await desk.shows(words)
             await desk.until(lambda: ("M Each run" in desk.screen) == seeds)  # noqa: B023
+
+
+async def test_every_view_is_of_the_runs_in_the_title(study: list[Script]) -> None:
+    paths = [played.run.root for played in study]
+    async with open_desk(size=(80, 24)) as desk:
+        await desk.press("5")
+        for chosen, words in ((paths[:3], ("0.2250 ◂", "training.seed   0")), (paths, ("0.1125 ◂", "model.latent"))):
+            desk.app.session.compare(chosen)
+            await desk.press("1", "5")
+            await desk.shows(f"{len(chosen)} runs", "train loss")
+            for word in words:
+                await desk.press("v")
+                await desk.shows(word)
+            await desk.press("v", "v", "v")
+
+
+async def test_while_other_runs_are_read_nothing_of_those_before_shows(study: list[Script]) -> None:
+    paths = [played.run.root for played in study]
+    async with open_desk() as desk:
+        desk.app.session.compare(paths)
+        await desk.press("5")
+        await desk.shows("6 runs", "over seeds", "latent=4", "one run a group")
+        screen = desk.app.screen
+        assert isinstance(screen, CompareScreen)
+        desk.app.session.compare(paths[:2])
+        screen.on_screen_resume()  # no reader was faster
+        assert not any(panel.curves for panel in screen.query(CurvesPanel))
+        assert not any(str(table.render()) for table in screen.query(TableText))
+        assert screen.query_one(SweepPanel).summary is None
+        assert not screen.query_one(SharedImagesPanel).drawing(80, 24).plain
+        assert "6 runs" not in str(screen.query_one("#title", Static).content)
+        assert "reading 2 runs" in str(screen.message.content)

@@ -33,7 +33,7 @@ from tuiae.runs.lineage import fork_config, fork_run, need_config
 from tuiae.runs.paths import RunPaths, list_runs
 from tuiae.runs.reader import RunReader, read_config, read_images, read_status
 from tuiae.runs.writer import create_run
-from tuiae.studies.compare import CompareReader, cautions, rankable
+from tuiae.studies.compare import CompareReader, cautions, unranked
 from tuiae.studies.jobs import Job, known_runs, prepare_jobs
 from tuiae.studies.library import Library
 from tuiae.ui.screens.changes import ForkDialog
@@ -370,14 +370,14 @@ def test_a_folder_that_was_only_touched_is_known_by_its_pixels(lab: Laboratory, 
 def test_a_comparison_says_that_runs_saw_different_images(lab: Laboratory, mine: RunPaths) -> None:
     other = RunPaths(Path(shutil.copytree(mine.root, lab.runs / "other")))
     same = CompareReader([mine.root, other.root]).read_all()
-    assert rankable(same, "loss")
+    assert not unranked(same, "loss")
     with_other_images(other)
     different = CompareReader([mine.root, other.root]).read_all()
-    assert not rankable(different, "loss")
+    assert unranked(different, "loss")
     keys = [entry.key for entry in different.entries]
     assert f"figures are of different images: digits ({keys[0]}), digits ({keys[1]})" in cautions(different, "loss")
     other.images.unlink()  # unknown is no complaint
-    assert rankable(CompareReader([mine.root, other.root]).read_all(), "loss")
+    assert not unranked(CompareReader([mine.root, other.root]).read_all(), "loss")
 
 
 def test_a_classifier_on_an_encoder_of_other_images_is_warned_of(lab: Laboratory, mine: RunPaths) -> None:

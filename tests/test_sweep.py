@@ -106,6 +106,14 @@ def test_a_list_is_exactly_its_entries_each_once(lab: Laboratory) -> None:
     assert labels(sweep) == ["latent=4 learning_rate=0.01", "latent=8"]
 
 
+def test_figures_of_runs_under_their_own_noise_or_of_their_own_images_rank_none(lab: Laboratory) -> None:
+    assert sweep_of(lab, "[grid]\nmodel.latent = [4, 8]").ranked_by == "loss"
+    noises = sweep_of(lab, "[grid]\nnoise.level = [0.1, 0.3]")
+    assert noises.ranked_by == ""
+    assert "gaussian 0.1, gaussian 0.3" in noises.unlike
+    assert sweep_of(lab, '[grid]\ndata.dataset = ["glyphs", "digits"]').ranked_by == ""
+
+
 def test_random_draws_stay_in_their_ranges_and_repeat(lab: Laboratory) -> None:
     text = """[random]
 draws = {draws}

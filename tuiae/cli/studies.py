@@ -144,6 +144,8 @@ def _show_result(sweep: Sweep, root: Path, output: Output, error: TrainingError 
         seeds = f" over {best.finished} seeds" if best.finished > 1 else ""
         so_far = "" if all(row.complete or row.pruned for row in found) else " so far"
         output.line(f"best{so_far} by test {sweep.ranked_by}{seeds}: {best.combination.label}", "bold")
+    elif sweep.unlike and not sweep.ranked_by:
+        output.line(f"no best: {sweep.unlike}", "yellow")
     output.line(f"compare them with `tuiae compare --tag {sweep.tag}`", "dim")
 
 
@@ -274,7 +276,8 @@ def _show_curves(comparison: Comparison, metric: str, output: Output) -> None:
     output.draw(beside(train, test, half + 2))
     output.note_logarithms(every, look)
     if overlay.note:
-        output.line(overlay.note, "dim")
+        bands = "; bands go from the lowest to the highest" if any(curve.band for curve in every) else ""
+        output.line(f"{overlay.note}{bands}", "dim")
     output.line()
 
 

@@ -20,7 +20,7 @@ from tuiae.runs.diagnosis import diagnose
 from tuiae.runs.paths import RunPaths, undated
 from tuiae.runs.reader import NO_CONFIG, RunReader, read_sample
 from tuiae.runs.snapshot import Sample, Series, Snapshot
-from tuiae.studies.compare import compare, deviations, measure_of
+from tuiae.studies.compare import compare, deviations, measure_of, own_noise
 from tuiae.studies.labels import differences
 
 METRICS = ("loss", "reconstruction", "kl", "accuracy", "mse", "wrong_pixels")
@@ -100,6 +100,8 @@ def _cautions(snapshots: Sequence[Snapshot]) -> tuple[str, ...]:
         said.append(f"These runs were measured on different images ({which}): no figure of theirs ranks them.")
     if len(losses) > 1:
         said.append(f"Their losses are different measures ({' / '.join(map(clean, losses))}), each with its own axes.")
+    if noise := clean(own_noise(comparison.configs)).replace("`", ""):
+        said.append(f"{noise[:1].upper()}{noise[1:]}.")
     return tuple(said)
 
 

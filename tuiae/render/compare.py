@@ -23,7 +23,7 @@ from tuiae.render.text import (
     centred,
     clean,
     duration,
-    figure,
+    figures,
     join_lines,
     lines_of,
     of_epochs,
@@ -31,6 +31,7 @@ from tuiae.render.text import (
     shorten_middle,
     tell_apart,
     to_ascii,
+    wrap,
     wrapped,
 )
 from tuiae.render.ticks import Values
@@ -44,8 +45,10 @@ from tuiae.studies.compare import (
     choose_curves,
     group_figures,
     mean_clock,
-    rankable,
+    metric_name,
     seed_curve,
+    shows_means,
+    unranked,
 )
 from tuiae.studies.shared_images import SharedImages
 
@@ -114,7 +117,7 @@ def _line_series(line: RunGroup, split: str, metric: str) -> tuple[Series, tuple
 def compare_title(comparison: Comparison, metric: str, width: int) -> Text:
     """The line above everything: how many runs and groups, by what, how many still train."""
     line = Text(" tuiae", "bold", no_wrap=True, end="").append("  ", "")
-    line.append("compare", "bold not dim").append(f" › {clean(metric, 24)}", "dim")
+    line.append("compare", "bold not dim").append(f" › {clean(metric_name(metric), 24)}", "dim")
     runs, groups = len(comparison.entries), len(comparison.groups)
     line.append(f"  {runs} runs" + (f" in {groups} group{'s'[: groups > 1]}" if comparison.seeded else ""), "not bold")
     live = sum(entry.snapshot.status.live for entry in comparison.entries)
@@ -136,7 +139,7 @@ def values_table(
     `ascii_signs` are those of plots in ASCII, whatever characters the table has otherwise.
     """
     entries, looks = comparison.entries, curve_looks(choose_curves(comparison, metric, means)[0])
-    ranked, split = rankable(comparison, metric), train_split(comparison, metric)
+    ranked, split = not unranked(comparison, metric), train_split(comparison, metric)
     names = filled("run", (Text(clean(entry.label)) for entry in entries), right=False, names=True)
     with_accuracy = metric != "accuracy" and "accuracy" in comparison.metrics
     free = width - _FIGURES
@@ -148,8 +151,8 @@ def values_table(
         filled("", (_key_cell(entry.key, looks, ascii_signs) for entry in entries), right=False),
         replace(names, least=least),
         filled("state", (_state(entry) for entry in entries), right=False, rank=2),
-        filled(f"{split} {metric}", _figures(metric, [e.final(metric, split) for e in entries]), rank=4),
-        _ranking(f"test {metric}", [e.final(metric) for e in entries], metric, ranked),
+        filled(f"{split} {metric_name(metric)}", _figures(metric, [e.final(metric, split) for e in entries]), rank=4),
+        _ranking(f"test {metric_name(metric)}", [e.final(metric) for e in entries], metric, ranked),
         _ranking("best", [e.best_value(metric) for e in entries], metric, ranked),
         filled(
             "epoch" if narrow else "at epoch",
@@ -178,7 +181,7 @@ def _state(entry: Entry) -> Text:
 
 
 def _figures(metric: str, values: Sequence[float | None]) -> tuple[Text, ...]:
-    return tuple(Text(figure(metric, value)) for value in values)
+    return tuple(map(Text, figures(metric, values)))
 
 
 def _ranking(name: str, values: Sequence[float | None], metric: str, ranked: bool) -> FilledColumn:
@@ -187,20 +190,21 @@ def _ranking(name: str, values: Sequence[float | None], metric: str, ranked: boo
     if not ranked or len(known) < 2:
         return filled(name, _figures(metric, values))
     best = (max if metric in HIGHER_IS_BETTER else min)(known)
-    cells = (
-        Text(f"{figure(metric, v)} {BEST}", "bold") if v == best else Text(f"{figure(metric, v)}  ") for v in values
-    )
+    words = zip(figures(metric, values), values, strict=True)
+    cells = (Text(f"{word} {BEST}", "bold") if value == best else Text(f"{word}  ") for word, value in words)
     return filled(f"{name}  ", cells)
 
 
 def seeds_table(comparison: Comparison, metric: str, width: int) -> Text:
     """Mean and spread of each group, one figure after the other so that groups stand under each other."""
-    figures, groups = group_figures(comparison, metric), comparison.groups
-    rows = [(name, group, take(group)) for name, take in figures for group in groups]
+    groups = comparison.groups
+    shown = [(name, [take(group) for group in groups]) for name, take in group_figures(comparison, metric)]
+    rows = [(name, group, one) for name, found in shown for group, one in zip(groups, found, strict=True)]
 
     def cells(take: Callable[[Spread], float | None], style: str = "") -> Iterator[Text]:
-        for name, _, found in rows:
-            yield Text(figure(name.partition(" ")[2], take(found) if found else None), style)
+        for name, found in shown:
+            for word in figures(name.partition(" ")[2], [take(one) if one else None for one in found]):
+                yield Text(word, style)
 
     columns = [
         filled("over seeds", (Text(name if g is groups[0] else "") for name, g, _ in rows), right=False),
@@ -222,18 +226,39 @@ def _counted(found: Spread | None, members: int) -> str:
 
 
 def values_and_seeds(comparison: Comparison, metric: str, width: int, means: bool | None = None) -> Text:
-    """Every run, what one should know of the figures, and the groups where there is a spread to show."""
-    parts = [values_table(comparison, metric, width, means=means)]
-    for caution in cautions(comparison, metric):
-        parts += wrapped(caution, width, palette.CAUTION)
-    parts += [Text(), seeds_table(comparison, metric, width)] if comparison.seeded else []
-    return join_lines(parts)
+    """Every run, what one should know of the figures, and the groups where there is a spread to show: before the runs
+    where the curves are those of groups."""
+    runs = [values_table(comparison, metric, width, means=means)]
+    said = [line for caution in cautions(comparison, metric) for line in wrapped(caution, width, palette.CAUTION)]
+    if not comparison.seeded:
+        return join_lines([*runs, *said])
+    seeds = [seeds_table(comparison, metric, width)]
+    by_group = shows_means(comparison) if means is None else means
+    return join_lines([*seeds, *said, Text(), *runs] if by_group else [*runs, *said, Text(), *seeds])
 
 
-def group_key(comparison: Comparison) -> str:
-    """`A latent=4 · B latent=16`: what the letters stand for."""
-    labels = tell_apart([clean(group.label) for group in comparison.groups], 2 * MOST_LABEL)
+def group_key(comparison: Comparison, limit: int = 2 * MOST_LABEL) -> str:
+    """`A latent=4 · B latent=16`: what the letters stand for, each name in at most so many cells."""
+    labels = tell_apart([clean(group.label) for group in comparison.groups], limit)
     return " · ".join(f"{group.key} {label}" for group, label in zip(comparison.groups, labels, strict=True))
+
+
+BELOW = 2
+"""Lines below the panels: more would come out of their few."""
+
+
+def words_below(comparison: Comparison, note: str, said: Sequence[str], width: int) -> str:
+    """What the letters stand for, which curves there are, and what else is `said`, in as many words as two lines of
+    so many cells have: names are cut before a sentence is left out, the last first."""
+    sentences = [words for words in (note, *said) if words]
+    while True:
+        for limit in range(2 * MOST_LABEL, LEAST_LABEL - 1, -4):
+            words = " · ".join([group_key(comparison, limit), *sentences])
+            if len(wrap(words, width)) <= BELOW:
+                return words
+        if not sentences:
+            return shorten(words, BELOW * width - MOST_LABEL)
+        sentences.pop()
 
 
 # Settings that differ

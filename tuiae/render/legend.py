@@ -32,7 +32,7 @@ from tuiae.runs.paths import undated
 from tuiae.runs.snapshot import NOTHING, Series, Snapshot
 
 if TYPE_CHECKING:
-    from tuiae.studies.compare import SeedBand
+    from tuiae.studies.seeds import SeedBand
 
 SIGNS = {"solid": "━", "dashed": "╍"}
 """What stands for the strokes of lines in a legend; where there is ASCII alone, ASCII_STROKES."""

@@ -19,7 +19,7 @@ from tuiae.render.plot import ASCII_STROKES, PlotSeries, Stroke, bar_rows, draw_
 from tuiae.render.table import draw_table, filled
 from tuiae.render.text import ACCURACY, clean, figure, join_lines, shorten, wrap
 from tuiae.render.ticks import Axis, Limits
-from tuiae.studies.compare import edited, ending
+from tuiae.studies.compare import edited, ending, metric_name
 from tuiae.studies.sweep_summary import CATEGORIES, LOG, Level, SweepSummary, axis_number, figures_of, spans_a_decade
 
 FINAL_SIGN, BEST_SIGN = "●", "◦"
@@ -56,16 +56,16 @@ def summary_notes(summary: SweepSummary) -> str:
     across, up = summary.axis == LOG, spans_a_decade(figures_of(summary))
     if across and up:
         return "log axes"
-    return f"log {summary.name}" if across else f"log {summary.metric}" if up else ""
+    return f"log {summary.name}" if across else f"log {metric_name(summary.metric)}" if up else ""
 
 
 def summary_words(summary: SweepSummary) -> tuple[str, ...]:
     """The best value and its figure, and what else differs, in sentences."""
-    best = summary.best_level
-    said = [f"no best value: {summary.metric} does not rank these runs"]
+    best, name = summary.best_level, metric_name(summary.metric)
+    said = [f"no best value: {summary.unranked}" if summary.unranked else f"no final {name} yet"]
     if best is not None:
         runs = len(best.finals)
-        which = f"median final {summary.metric}" if runs > 1 else f"final {summary.metric}"
+        which = f"median final {name}" if runs > 1 else f"final {name}"
         over = f" of {runs} runs" if runs > 1 else ""
         reached = _reached(summary, best)
         value = f"{summary.name} {value_text(best.value, summary.key)}"
@@ -142,7 +142,7 @@ def levels_table(summary: SweepSummary, width: int) -> Text:
     columns = [
         filled(clean(summary.key), values, right=False),
         filled("runs", (Text(str(len(level.entries))) for level in levels)),
-        filled(f"median final {summary.metric}  ", finals),
+        filled(f"median final {metric_name(summary.metric)}  ", finals),
         filled("min", (Text(say(min(level.finals, default=None))) for level in levels), rank=2),
         filled("max", (Text(say(max(level.finals, default=None))) for level in levels), rank=2),
         filled("median best", (Text(say(level.best)) for level in levels), rank=1),
@@ -159,12 +159,14 @@ def _legend(summary: SweepSummary, width: int, ascii_only: bool) -> Text:
     known = ASCII_STROKES if ascii_only else SIGNS
     differ = _differ(summary)
     several = any(len(level.entries) > 1 for level in summary.levels)
+    joined = not summary.unranked  # a line through figures would compare them
     text = Text(no_wrap=True, end="")
     shown = [(_final_sign(ascii_only), known["solid"], FINAL_COLOR, "final" if differ else "final, also the best")]
     shown += [(BEST_SIGN, known["dashed"], BEST_COLOR, "best")] if differ else []
     for sign, stroke, color, name in shown:
         text.append("  " if text.plain else "").append(sign, f"bold {color}").append(f" {name}")
-        text.append(f" {stroke}", f"bold {color}").append(" median" if several else "")
+        if joined:
+            text.append(f" {stroke}", f"bold {color}").append(" median" if several else "")
     text.truncate(width, overflow="ellipsis")
     return text
 
@@ -206,9 +208,12 @@ def _series(summary: SweepSummary, places: Sequence[float], ascii_only: bool) ->
     aside = _ASIDE if apart and differ else 0.0
     best = [(place + aside, level) for place, level in zip(places, summary.levels, strict=True) if differ]
     final = [(place - aside, level) for place, level in zip(places, summary.levels, strict=True)]
-    return [
+    medians = [
         *_medians([(place, level.best) for place, level in best], apart, BEST_COLOR, "dashed"),
         *_medians([(place, level.final) for place, level in final], apart, FINAL_COLOR, "solid"),
+    ]
+    return [
+        *(medians if not summary.unranked else ()),
         _points([(place, value) for place, level in best for value in level.bests], BEST_SIGN, BEST_COLOR),
         _points(
             [(place, value) for place, level in final for value in level.finals], _final_sign(ascii_only), FINAL_COLOR

@@ -245,6 +245,16 @@ def figure(metric: str, value: float | None) -> str:
     return percent(value, 2) if metric == ACCURACY else number(value)
 
 
+def figures(metric: str, values: Sequence[float | None]) -> list[str]:
+    """The values of a column, in one form: `0.000366` beside `0.001617`, as long as two digits of it are left."""
+    words = [figure(metric, value) for value in values]
+    decimals = max((len(word.partition(".")[2]) for word in words if re.fullmatch(r"-?\d+\.\d+", word)), default=0)
+    return [
+        f"{value:.{decimals}f}" if value and "e-" in word and abs(value) * 10**decimals >= 9.5 else word
+        for value, word in zip(values, words, strict=True)
+    ]
+
+
 def centred(message: str, width: int, height: int, style: str = "dim") -> Text:
     """A message in the middle of an area, each line centred, on as many lines as it needs and the area has."""
     lines = wrapped(message, width, style, max(height, 0))

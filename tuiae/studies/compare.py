@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -11,6 +10,7 @@ from dataclasses import dataclass, field
 from functools import partial, reduce
 from pathlib import Path
 from statistics import fmean, stdev
+from string import digits
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +19,8 @@ from tuiae.config import CUSTOM, VARIATIONAL, RunConfig, short_key, value_text
 from tuiae.images import CHANGED, ImageRecord
 from tuiae.runs.control import Edit
 from tuiae.runs.labels import called
-from tuiae.runs.paths import RunPaths, list_names, undated
-from tuiae.runs.reader import RunReader, read_sample, read_status
+from tuiae.runs.paths import RunPaths, undated
+from tuiae.runs.reader import RunReader, read_sample
 from tuiae.runs.snapshot import HIGHER_IS_BETTER, NOTHING, Best, Sample, Series, Snapshot
 from tuiae.source import split_code
 from tuiae.studies.labels import (
@@ -80,7 +80,14 @@ def _epoch(epoch: float) -> str:
 
 MOST_CURVES = 8
 """Curves that can still be told apart in one plot."""
-MEANS = "means over seeds, in bands from the lowest to the highest"
+METRIC_NAMES = {"kl": "KL", "wrong_pixels": "wrong pixels", "wrong_pixels_max": "most wrong pixels"}
+
+
+def metric_name(metric: str) -> str:
+    """What a metric is called in a sentence."""
+    return METRIC_NAMES.get(metric, metric)
+
+
 Values = NDArray[np.float64]
 UNRANKED = ("kl",)
 """A part of a loss that is traded for another: its lowest value is no merit."""
@@ -268,15 +275,33 @@ def choose_curves(comparison: Comparison, metric: str, means: bool | None = None
     does; of too many the best."""
     means = shows_means(comparison) if means is None else means and comparison.seeded
     runs = tuple(RunGroup(entry.key, entry.label, (entry,)) for entry in comparison.entries)
-    every, said = (comparison.groups, MEANS) if means else (runs, "")
+    every = tuple(line for line in (comparison.groups if means else runs) if _has_curve(line, metric))
+    said = "means over seeds" if means else ""
     if len(every) <= MOST_CURVES:
-        return every, f"curves are {said}" if said else ""
+        return every, f"curves: {said}" if said else ""
+    ranked = not unranked(comparison, metric)
+    chosen = sorted(_best_first(every, metric, ranked)[:MOST_CURVES])
+    words = f"{MOST_CURVES} of {len(every)} {'groups' if means else 'runs'}"
+    words = f"the best {words} by test {metric_name(metric)}" if ranked else words
+    some = "some of each group" if len(comparison.groups) <= MOST_CURVES and comparison.seeded and not means else ""
+    return tuple(every[place] for place in chosen), f"curves: {', '.join(filter(None, (said, words, some)))}"
+
+
+def _has_curve(line: RunGroup, metric: str) -> bool:
+    return any(name == metric for entry in line.entries for _, name in entry.snapshot.series)
+
+
+def _best_first(lines: Sequence[RunGroup], metric: str, ranked: bool) -> list[int]:
+    """The places of lines, the best first where they can be ranked, but the first of every group of runs before the
+    second of any."""
     sign = -1 if metric in HIGHER_IS_BETTER else 1
-    ranks = [sign * best.mean if (best := group.best(metric)) else math.inf for group in every]
-    chosen = sorted(np.argsort(ranks, kind="stable")[:MOST_CURVES])
-    kept = tuple(every[place] for place in chosen)
-    words = f"curves: the best {MOST_CURVES} of {len(every)} {'groups' if said else 'runs'} by test {metric}"
-    return kept, f"{words}, {said}" if said else words
+    values = [sign * best.mean if ranked and (best := line.best(metric)) else math.inf for line in lines]
+    seen, turns = Counter[str](), dict[int, int]()
+    for place in (order := np.argsort(values, kind="stable").tolist()):
+        group = lines[place].key.rstrip(digits)
+        turns[place] = seen[group]
+        seen[group] += 1
+    return sorted(order, key=lambda place: turns[place])
 
 
 def seed_curve(series: Sequence[Series]) -> tuple[Series, tuple[Values, Values]]:
@@ -311,6 +336,7 @@ def cautions(comparison: Comparison, metric: str) -> tuple[str, ...]:
     shown = [name for name in dict.fromkeys((metric, "accuracy")) if name == metric or name in comparison.metrics]
     said = [_measured(comparison, name) for name in shown]
     said.append(f"figures are of different images: {', '.join(datasets)}" if len(datasets) > 1 else "")
+    said.append(own_noise(comparison.configs))
     torn = [
         entry.key
         for entry in comparison.entries
@@ -362,9 +388,36 @@ def _measured(comparison: Comparison, metric: str) -> str:
     return f"{metric} is not the same measure in all ({' / '.join(kinds)}){other}"
 
 
-def rankable(comparison: Comparison, metric: str) -> bool:
-    """Returns whether a better value means a better run: the same measure of images of the same set."""
-    return metric not in UNRANKED and len(measures(comparison, metric)) < 2 and len(comparison.datasets) < 2
+def noise_words(config: RunConfig) -> str:
+    """The noise under which a run of this config is trained and measured: `gaussian 0.3`."""
+    noise = config.noise
+    if noise.kind == "none" or not noise.level:
+        return "no noise"
+    some = noise.kind == "uniform" and noise.probability < 1
+    return f"{noise.kind} {noise.level:g}" + (f" with probability {noise.probability:g}" if some else "")
+
+
+OWN_NOISE = "each run is measured under its own noise"
+SAME_NOISE = "`tuiae eval RUN --noise-levels` measures all under the same"
+MOST_NOISES = 4
+
+
+def own_noise(configs: Iterable[RunConfig]) -> str:
+    """Says that runs were measured under different noise, and what measures them under the same; else empty."""
+    kinds = [*dict.fromkeys(map(noise_words, configs))]
+    which = f"{', '.join(kinds[:MOST_NOISES])}{', …' * (len(kinds) > MOST_NOISES)}"
+    return f"{OWN_NOISE} ({which}): {SAME_NOISE}, Bench shows it of one" if len(kinds) > 1 else ""
+
+
+def unranked(comparison: Comparison, metric: str) -> str:
+    """Why a better value does not mean a better run, in a sentence; empty where it does."""
+    if metric in UNRANKED:
+        return f"a low {metric_name(metric)} is no merit by itself"
+    if len(measures(comparison, metric)) > 1:
+        return f"{metric_name(metric)} is not the same measure in all"
+    if len(comparison.datasets) > 1:
+        return "the figures are of different images"
+    return f"{OWN_NOISE}; {SAME_NOISE}" if own_noise(comparison.configs) else ""
 
 
 Figure = tuple[str, Callable[[RunGroup], Spread | None]]
@@ -425,75 +478,3 @@ class _Followed:
             self._looked = self._clock()
             self._sample = read_sample(self._reader.run, newest) or self._sample
         return snapshot, self._sample
-
-
-# The seeds beside one run
-
-MOST_SEEDS = 16
-_NAME_AND_SEED = re.compile(rb"^(?:name|seed) *=.*$", re.MULTILINE)
-
-
-@dataclass(frozen=True)
-class SeedBand:
-    """What came of the finished runs that differ from another run in nothing but the seed."""
-
-    runs: int
-    clock: Series
-    curves: Mapping[tuple[str, str], tuple[Series, tuple[Values, Values]]]
-    """(`train` or `test`, metric) -> the mean curve, and the edges of its band."""
-
-
-class SeedReader:
-    """Finds the finished runs beside one that has no parent and differs from them in its seed alone; reads each once.
-
-    Of the other runs in the directory it reads the config as text, which is enough to pass nearly all of them over.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._run = RunPaths(path)
-        self._own = RunReader(path).poll()
-        self._text = _without_seed(self._run)
-        self._passed: set[str] = {path.name}
-        self._read: dict[int, Snapshot] = {}
-        self._band: SeedBand | None = None
-
-    def poll(self) -> SeedBand | None:
-        """The newest runs, at most MOST_SEEDS; the same object again when none was added."""
-        config = self._own.config
-        if config is None or self._own.parent is not None or not self._text:
-            return None
-        known = len(self._read)
-        for name in list_names(self._run.root.parent):
-            run = RunPaths(self._run.root.parent / name)
-            if name in self._passed or len(self._read) == MOST_SEEDS:
-                continue
-            if _without_seed(run) != self._text:
-                self._passed.add(name)
-            elif read_status(run).state == "finished":
-                self._passed.add(name)
-                self._take(config, RunReader(run.root).read_all())
-        if len(self._read) != known:
-            self._band = _band_of([*self._read.values()])
-        return self._band
-
-    def _take(self, own: RunConfig, other: Snapshot) -> None:
-        config = other.current_config
-        images = len(set(image_keys([self._own, other])))
-        same = config is not None and recipe(config) == recipe(own) and other.parent is None and images == 1
-        if config is not None and same and config.training.seed != own.training.seed:
-            self._read.setdefault(config.training.seed, other)
-
-
-def _without_seed(run: RunPaths) -> bytes:
-    """The config of a run as it was written, without name and seed; empty where it cannot be read."""
-    try:
-        return _NAME_AND_SEED.sub(b"", run.config.read_bytes())
-    except OSError:
-        return b""
-
-
-def _band_of(runs: Sequence[Snapshot]) -> SeedBand:
-    """The band of each curve that all of these runs have."""
-    shared = set.intersection(*({key for key in one.series if key[0] in ("train", "test")} for one in runs))
-    curves = {key: seed_curve([one.series[key] for one in runs]) for key in shared}
-    return SeedBand(len(runs), mean_clock([one.clock for one in runs]), curves)

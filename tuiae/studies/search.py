@@ -59,9 +59,9 @@ class Search:
             ConfigError: Optuna is missing, or the journal is of other trials. UnknownRunError: it cannot be written.
         """
         if sweep.search is None or not sweep.ranked_by:
-            raise ConfigError(
-                f"{sweep.path}: its runs have no measure in common", 'give [search] a metric = "accuracy"'
-            )
+            metric = "loss" if sweep.unlike else "accuracy"
+            why = sweep.unlike or "its runs have no measure in common"
+            raise ConfigError(f"{sweep.path}: {why}", f'give [search] a metric = "{metric}"')
         self._optuna = need("optuna", "search", "[search]")
         self._optuna.logging.set_verbosity(self._optuna.logging.WARNING)
         self._sweep, self._space, path = sweep, sweep.search, journal_path(root, sweep.name)

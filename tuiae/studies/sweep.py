@@ -40,7 +40,7 @@ from tuiae.files import make_directory, replace_text, writable_advice
 from tuiae.runs.labels import PRUNED, check_tags
 from tuiae.runs.paths import REPORTS
 from tuiae.runs.snapshot import HIGHER_IS_BETTER, Snapshot
-from tuiae.studies.compare import Entry, RunGroup, measure_of
+from tuiae.studies.compare import Entry, RunGroup, measure_of, own_noise
 from tuiae.studies.jobs import Job
 from tuiae.studies.places import Resources
 
@@ -309,15 +309,26 @@ class Sweep:
 
     @property
     def ranked_by(self) -> str:
-        """`loss` or `accuracy` on test images, or a search's metric; empty where none is one measure in all runs."""
+        """`loss` or `accuracy` on test images, or a search's metric; empty where none is one measure in all runs, of
+        the same images under the same noise."""
         if self.search is not None and self.search.metric:
             return self.search.metric
         configs = [job.config for job in self.jobs]
+        if self.unlike:
+            return ""
         if all(config.is_classifier for config in configs):
             return "accuracy"
         if any(config.is_classifier for config in configs):
             return ""
         return "loss" if len({measure_of(config, "loss") for config in configs}) == 1 else "accuracy"
+
+    @property
+    def unlike(self) -> str:
+        """Says that runs are measured on different images, or under different noise; else empty."""
+        configs = [job.config for job in self.jobs]
+        if len({(config.data.dataset, config.data.classes) for config in configs}) > 1:
+            return "the figures are of different images"
+        return own_noise(configs)
 
 
 find_sweep = partial(find_packaged, "sweep")

@@ -12,7 +12,7 @@ from typing import Any
 from tuiae.config import short_keys
 from tuiae.runs.labels import PRUNED
 from tuiae.runs.snapshot import HIGHER_IS_BETTER
-from tuiae.studies.compare import Comparison, Entry, rankable
+from tuiae.studies.compare import Comparison, Entry, metric_name, unranked
 from tuiae.studies.labels import SettingDifference, telling
 
 DECADE = 10.0
@@ -52,8 +52,8 @@ class SweepSummary:
     levels: tuple[Level, ...]
     also: tuple[str, ...]
     """Keys that differ besides this one, so that the setting alone does not explain the figures."""
-    ranked: bool
-    """True where a better figure means a better run."""
+    unranked: str
+    """Why a better figure does not mean a better run, in a sentence; empty where it does."""
 
     @property
     def name(self) -> str:
@@ -62,14 +62,16 @@ class SweepSummary:
 
     @property
     def names(self) -> dict[str, str]:
-        """The short names of all keys that differ."""
-        return short_keys((self.key, *self.also))
+        """The short names of all keys that differ; beside `noise.kind`, the level is not `noise` alone."""
+        short = short_keys((self.key, *self.also))
+        sections = {name.partition(".")[0] for name in short.values() if "." in name}
+        return {key: key if name in sections else name for key, name in short.items()}
 
     @property
     def best_level(self) -> Level | None:
         """The value with the best median of final figures; None where they cannot be ranked."""
         known = [level for level in self.levels if level.finals]
-        if not self.ranked or not known:
+        if self.unranked or not known:
             return None
         better = max if self.metric in HIGHER_IS_BETTER else min
         return better(known, key=lambda level: median(level.finals))
@@ -84,7 +86,7 @@ def sweep_summaries(comparison: Comparison, metric: str) -> tuple[SweepSummary, 
         if len(levels) > 1:
             also = tuple(other.key for other in rows if other.key != row.key)
             axis = _axis([level.value for level in levels])
-            found.append(SweepSummary(row.key, metric, axis, levels, also, rankable(comparison, metric)))
+            found.append(SweepSummary(row.key, metric, axis, levels, also, unranked(comparison, metric)))
     return tuple(found)
 
 
@@ -95,10 +97,10 @@ def without_summary(comparison: Comparison, metric: str) -> str:
     if telling(comparison.differences):
         if pruned := sum(entry.snapshot.state == PRUNED for entry in comparison.entries):
             of = f"{pruned} of {len(comparison.entries)} runs were pruned, and do not count here"
-            return f"{of}: among the others no setting has two values with a test {metric}"
-        return f"no setting has two values with a test {metric} yet"
+            return f"{of}: among the others no setting has two values with a test {metric_name(metric)}"
+        return f"no setting has two values with a test {metric_name(metric)} yet"
     seeds = " but their seeds or names" if comparison.differences else ""
-    return f"the runs differ in nothing{seeds}: no setting to set against the {metric}"
+    return f"the runs differ in nothing{seeds}: no setting to set against the {metric_name(metric)}"
 
 
 def axis_number(value: Any) -> float | None:

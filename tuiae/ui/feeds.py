@@ -23,7 +23,8 @@ from tuiae.runs.reader import RunReader, read_sample, read_step_sample
 from tuiae.runs.snapshot import Sample, Snapshot
 
 if TYPE_CHECKING:
-    from tuiae.studies.compare import CompareReader, Comparison, SeedBand
+    from tuiae.studies.compare import CompareReader, Comparison
+    from tuiae.studies.seeds import SeedBand
 
 Looks: TypeAlias = Generator[tuple[Message | None, float | None], bool | None, None]
 """Yields after each look what to post, or None, and the seconds until the next one; None waits for `hurry`. It is sent
@@ -244,7 +245,7 @@ class SeedsRead(FeedMessage):
 def follow_seeds(path: Path) -> Looks:
     """The finished runs that differ from one in nothing but the seed."""
     yield None, SEEDS_AFTER
-    from tuiae.studies.compare import SeedReader  # the dashboard opens without comparisons
+    from tuiae.studies.seeds import SeedReader  # the dashboard opens without comparisons
 
     reader, last = SeedReader(path), None
     while True:

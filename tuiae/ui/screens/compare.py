@@ -11,12 +11,19 @@ from textual import getters, on
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 
-from tuiae.render.compare import compare_curves, compare_title, group_key, settings_table, shared_grid, values_and_seeds
+from tuiae.render.compare import (
+    compare_curves,
+    compare_title,
+    settings_table,
+    shared_grid,
+    values_and_seeds,
+    words_below,
+)
 from tuiae.render.curves import Look, on_one_axis
 from tuiae.render.legend import plot_title
 from tuiae.render.sweeps import draw_nothing, draw_summary, summary_notes
 from tuiae.runs.snapshot import Sample
-from tuiae.studies.compare import MEANS, CompareReader, Comparison, cautions, shows_means
+from tuiae.studies.compare import CompareReader, Comparison, cautions, metric_name, shows_means
 from tuiae.studies.shared_images import SharedImages, shared_images
 from tuiae.studies.sweep_summary import SweepSummary, sweep_summaries, without_summary
 from tuiae.ui.feeds import CompareChanged, Feed, follow_comparison
@@ -37,8 +44,8 @@ class SharedImagesPanel(PixelPanel):
 
     _shared: SharedImages | None = None
 
-    def show(self, shared: SharedImages) -> None:
-        """Replace the pictures."""
+    def show(self, shared: SharedImages | None) -> None:
+        """Replace the pictures; None shows none."""
         self._shared = shared
         self.changed()
 
@@ -59,6 +66,11 @@ class SweepPanel(PicturePanel):
         """The summary that shows: of the chosen setting as long as it differs, else of the first one."""
         chosen = (summary for summary in self._summaries if summary.key == self._key)
         return next(chosen, self._summaries[0] if self._summaries else None)
+
+    def clear(self) -> None:
+        """Show nothing of a comparison."""
+        self._summaries, self._key, self._empty = (), "", ""
+        self._retitle()
 
     def show(self, comparison: Comparison, metric: str) -> None:
         """Replace the summaries; the chosen setting stays."""
@@ -87,8 +99,10 @@ class SweepPanel(PicturePanel):
             self.set_title(self.BORDER_TITLE)
         else:
             notes = [summary_notes(summary)]
-            notes.append(f"{self._summaries.index(summary) + 1} of {count}, k next" if count > 1 else "")
-            self.set_title(f"test {summary.metric} by {summary.name}", " · ".join(note for note in notes if note))
+            which = f"the {count} with two values" if count <= len(summary.also) else f"{count}"
+            notes.append(f"{self._summaries.index(summary) + 1} of {which}, k next" if count > 1 else "")
+            title = f"test {metric_name(summary.metric)} by {summary.name}"
+            self.set_title(title, " · ".join(note for note in notes if note))
         self.changed()
 
     def draw(self, width: int, height: int) -> Text:
@@ -126,8 +140,20 @@ class CompareView(Views):
             yield SharedImagesPanel(id="same-images")
 
     def on_mount(self) -> None:
+        self.clear("no points to compare yet")
+
+    def clear(self, words: str) -> None:
+        """Show nothing of any comparison, and say why."""
+        self.means, self._shown, self._samples = None, (), ()
         for panel in self.query(CurvesPanel):
-            panel.explain("no points to compare yet")
+            panel.show(())
+            panel.explain(words)
+        for table in self.query(TablePanel):
+            table.show(None)
+        self.query_one(SweepPanel).clear()
+        pictures = self.query_one(SharedImagesPanel)
+        pictures.set_note("")
+        pictures.show(None)
 
     def show(self, comparison: Comparison, metric: str) -> str:
         """Show runs as they are now; returns what curves show where it is not every run, empty where it is."""
@@ -197,9 +223,12 @@ class CompareScreen(BaseScreen):
         self._paths: tuple[Path, ...] = ()
         self._metric = "loss"
         self.comparison: Comparison | None = None
+        self._note = ""
+        """Which curves are drawn, where not each run has one."""
 
     def on_mount(self) -> None:
         self.message.long = True  # it names the groups of runs that letters stand for
+        self.watch(self.query_one(ViewBar), "view", self._say, init=False)
 
     def compose_body(self) -> ComposeResult:
         yield CompareView(id="body")
@@ -209,8 +238,10 @@ class CompareScreen(BaseScreen):
             if self.feed is not None:
                 self.feed.close()
             self._paths, self.comparison, self._metric = self.session.compared, None, "loss"
-            self.view.means = None
-            self.message.hint(f"reading {len(self._paths)} runs…")
+            reads = f"reading {len(self._paths)} runs…"
+            self.view.clear(reads)
+            self.set_title(lambda width: Text.assemble((" tuiae", "bold"), (f"  {self.MODE}", "dim")))
+            self.message.hint(reads)
             looks = follow_comparison(self._paths, CompareReader(self._paths))
             self.feed = Feed(looks, self.post_message, "compare")
         if self.feed is None:
@@ -229,12 +260,18 @@ class CompareScreen(BaseScreen):
         comparison = self.comparison
         if comparison is None:
             return
-        note = self.view.show(comparison, self._metric)
+        self._note = self.view.show(comparison, self._metric)
         self.set_title(lambda width: compare_title(comparison, self._metric, width))
-        # Beside the figures the panel of values says what one should know of them.
-        beside = any(map(self.has_class, ONE_AT_A_TIME))
-        said = [group_key(comparison), note, *(cautions(comparison, self._metric) if beside else ())]
-        self.message.hint(" · ".join(words for words in said if words))
+        self._say()
+
+    def _say(self) -> None:
+        """Say below the panels what they do not say: the panel of values has the cautions, where it shows."""
+        if self.comparison is None:
+            return
+        alone = any(map(self.has_class, ONE_AT_A_TIME)) and not self.view.has_class("-values")
+        said = cautions(self.comparison, self._metric) if alone else ()
+        width = self.message.content_size.width or self.size.width - 2
+        self.message.hint(words_below(self.comparison, self._note, said, width))
 
     def is_enabled(self, action: str) -> bool:
         if action == "spread":
@@ -280,7 +317,8 @@ class CompareScreen(BaseScreen):
         else:
             means = self.view.toggle_means(self.comparison)
             self._show()
-            self.message.remark(MEANS if means else "each run by itself")
+            words = "means over seeds, in bands from the lowest to the highest"
+            self.message.remark(words if means else self._note or "each run by itself")
 
     def action_look(self, name: str) -> None:
         """Another smoothing or axis on all curves."""

@@ -43,7 +43,7 @@ from tuiae.ui.widgets.panel import HistogramPanel, PicturePanel
 from tuiae.ui.widgets.timeline import SampleRead, TimelineBar
 
 if TYPE_CHECKING:
-    from tuiae.studies.compare import SeedBand
+    from tuiae.studies.seeds import SeedBand
 
 TIMELINE = 1
 MATRIX_WORDS = 3

@@ -18,7 +18,7 @@ from textual.message import Message
 from textual.reactive import reactive
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
-from textual.widgets import Static
+from textual.widget import Widget
 
 from tuiae.render.runs import (
     USUAL,
@@ -33,6 +33,7 @@ from tuiae.render.runs import (
     run_line,
 )
 from tuiae.render.status import draw_details
+from tuiae.render.text import lines_of
 from tuiae.runs.listing import Line, RunRow, StudyRow, fold, ids_inside, key_of
 from tuiae.runs.query import Query
 from tuiae.ui.keys import RUNS
@@ -225,33 +226,51 @@ class LineTable(Lasting, ScrollView, can_focus=True):
             self.move_to(row)
 
 
+class TableText(Lasting, Widget):
+    """What a function draws for the width that the layout gives, in as many lines as that takes: hidden it has no
+    width, and what comes meanwhile is drawn when it shows."""
+
+    DEFAULT_CSS = "TableText { width: 1fr; height: auto; text-wrap: nowrap; }"
+
+    _draw: Draw | None = None
+    _drawn: tuple[int, Text] = -1, Text()
+    """The width, and what was drawn for it."""
+
+    def show(self, draw: Draw | None) -> None:
+        """Replace the table; None shows nothing."""
+        self._draw, self._drawn = draw, (-1, Text())
+        self.refresh(layout=True)
+
+    def _fitting(self, width: int) -> Text:
+        if self._draw is None or width <= 1:
+            return Text()
+        if self._drawn[0] != width:
+            self._drawn = width, self._draw(width - 1)  # so that no line touches the scrollbar
+        return self._drawn[1]
+
+    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
+        return len(lines_of(self._fitting(width)))
+
+    def render(self) -> Content:
+        return Content.from_rich_text(self._fitting(self.content_size.width))
+
+
 class TablePanel(Lasting, VerticalScroll, can_focus=True):
     """A small table that a pure function draws for the width that there is; it scrolls when it is long."""
 
     ALLOW_MAXIMIZE = True
     DEFAULT_CSS = "TablePanel {" + FRAME + THIN_SCROLLBAR + "}"
 
-    _draw: Draw | None = None
-
     def __init__(self, title: str, *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
         self.border_title = title
 
     def compose(self) -> ComposeResult:
-        yield Static()
+        yield TableText()
 
-    def show(self, draw: Draw) -> None:
-        """Replace the table."""
-        self._draw = draw
-        self._redraw()
-
-    def on_resize(self) -> None:
-        self._redraw()
-
-    def _redraw(self) -> None:
-        width = self.scrollable_content_region.width
-        if self._draw is not None and width > 0:
-            self.query_one(Static).update(Content.from_rich_text(self._draw(width - 1)))
+    def show(self, draw: Draw | None) -> None:
+        """Replace the table; None shows nothing."""
+        self.query_one(TableText).show(draw)
 
 
 class RunTable(LineTable):
