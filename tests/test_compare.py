@@ -32,7 +32,7 @@ from tuiae.render.compare import (
 )
 from tuiae.render.legend import legend
 from tuiae.render.sweeps import summary_plot, summary_words
-from tuiae.render.text import wrap
+from tuiae.render.text import figures, wrap
 from tuiae.runs.control import describe_edit
 from tuiae.runs.labels import relabel
 from tuiae.studies.compare import CompareReader, cautions, choose_curves, spread, unranked
@@ -301,6 +301,12 @@ def test_what_differs_shows_every_run_where_shorter_words_make_room(lab: Laborat
     assert shown.count("all") == 2
     assert "learning_rate" in shown
     assert "training.learning_rate" in settings_table(read(*runs), 150).plain
+
+
+def test_the_numbers_of_a_column_have_one_form() -> None:
+    assert figures("loss", [0.001617, 3.657e-4, None]) == ["0.001617", "0.000366", "–"]
+    assert figures("loss", [24.16, 1.5e-7]) == ["24.16", "1.500e-7"]  # too small to be seen beside the other
+    assert figures("accuracy", [0.5, 1e-5]) == ["50.00%", "0.00%"]
 
 
 def test_means_over_seeds_stand_before_the_runs_where_curves_are_means(study: list[Script]) -> None:
