@@ -146,7 +146,7 @@ async def test_images_noise_and_the_worst_are_chosen_by_keys_and_mouse(
         await desk.press("end", "ctrl+u", *"17", "enter")
         await desk.shows("test image 17 ·")
         label = int(load(finished, device="cpu").labels("test", [17])[0])
-        await desk.shows(f"test image 17 · {label}")
+        await desk.shows(f"test image 17 · class {label}")
         bench = desk.app.screen
         await desk.press("slash", "escape")
         await desk.until(lambda: desk.app.screen is bench)  # or r is of the burst that ended the dialog
@@ -218,13 +218,47 @@ async def test_a_classifier_shows_its_probabilities_and_what_it_confuses(
         assert shown.indices[0] == worst.indices[0]
         await desk.focus("strip")
         await desk.press("enter")
-        await desk.shows(f"test image {shown.indices[0]:,} · {true}")
+        await desk.shows(f"test image {shown.indices[0]:,} · class {true}")
         await desk.press("w")
         await desk.shows("worst test images")
         bench(desk).show_confused(true, true)
         await desk.shows(f"true {true}, taken for {true}: ")
         view(desk).clear("")
         await desk.until(lambda: "worst test images" in str(view(desk).strip.border_title))
+
+
+async def test_the_arrows_belong_to_the_panel_that_shows(finished: RunPaths, explorer: SharedExplorer) -> None:
+    async with open_desk(finished, (80, 24), explorer=explorer) as desk:
+        await desk.press("4")
+        await desk.shows("test image 0")
+        await desk.until(lambda: view(desk).strip.answered)
+        for _ in range(3):
+            await desk.until(lambda: desk.app.focused is view(desk).canvas)
+            await desk.press("v")
+        await desk.until(lambda: desk.app.focused is view(desk).strip)
+        await desk.shows("arrows or a click", "arrows Walk")
+        await desk.press("right")
+        await desk.until(lambda: view(desk).strip.cursor == 1)
+        await desk.press("v")
+        await desk.until(lambda: desk.app.focused is view(desk).canvas)
+        await desk.click("#tab-images")
+        await desk.until(lambda: desk.app.focused is view(desk).strip)
+
+
+@pytest.mark.parametrize("key", ["3", "4"])
+async def test_what_is_said_of_a_run_is_not_said_of_the_next(
+    lab: Laboratory, finished: RunPaths, explorer: SharedExplorer, key: str
+) -> None:
+    young = script(lab.runs)
+    young.begin()
+    async with open_desk(young.run, (80, 24), explorer=explorer) as desk:
+        await desk.press(key)
+        await desk.shows("no checkpoint yet")
+        with explorer.held():
+            desk.app.session.open(finished.root)
+            await desk.shows("opening the weights…")
+            assert "no checkpoint yet" not in desk.screen
+    young.writer.close("stopped")
 
 
 async def choose_a_cell(desk: Desk) -> None:
@@ -241,7 +275,7 @@ async def choose_a_cell(desk: Desk) -> None:
     assert isinstance(shown, Confused)
     assert desk.app.focused is view(desk).strip
     for place in range(min(len(shown.images), 3)):
-        await desk.shows(f"test image {shown.indices[place]:,} · {true}")
+        await desk.shows(f"test image {shown.indices[place]:,} · class {true}")
         np.testing.assert_array_equal(pixels(desk), shown.images[place])
         await desk.press("right")
 

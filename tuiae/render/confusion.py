@@ -151,7 +151,7 @@ def heads(names: Sequence[str], cell: int) -> tuple[list[str], bool]:
 
 
 def summary(counts: Counts, classes: Sequence[str], width: int) -> Text:
-    """`accuracy 88.31%   most confused: Shirt → Coat 112`; a narrow line goes without its words."""
+    """`accuracy 88.31%   most confused: Shirt → Coat 112×`; a narrow line goes without its words."""
     total = int(counts.sum())
     wrong = counts - np.diag(np.diag(counts))
     true, predicted = divmod(int(wrong.argmax()), len(counts))
@@ -160,7 +160,7 @@ def summary(counts: Counts, classes: Sequence[str], width: int) -> Text:
         text.append(figure("accuracy", int(np.trace(counts)) / total if total else None), f"bold {palette.SKY}")
         if wrong[true, predicted] > 0:
             text.append("   ").append(taken, "dim").append(f"{classes[true]} → {classes[predicted]} ")
-            text.append(f"{int(wrong[true, predicted]):,}", f"bold {palette.ORANGE}")
+            text.append(f"{int(wrong[true, predicted]):,}×", f"bold {palette.ORANGE}")
         if text.cell_len <= width:
             return text
     text.truncate(width, overflow="ellipsis")

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from rich.cells import cell_len
 from rich.text import Text
 
+from tuiae.config import counted
 from tuiae.explore.plane import QUANTILES
 from tuiae.explore.protocol import (
     Between,
@@ -311,15 +312,15 @@ def worst_captions(worst: Worst, names: tuple[str, ...]) -> Captions:
 
 
 def confused_title(confused: Confused, names: tuple[str, ...]) -> str:
-    """`true Shirt, taken for Coat: 12`."""
+    """`true Shirt, taken for Coat: 12 images`."""
     true, predicted = (class_name(label, names) for label in (confused.true, confused.predicted))
-    return f"true {shorten(true, 24)}, taken for {shorten(predicted, 24)}: {confused.total:,}"
+    return f"true {shorten(true, 24)}, taken for {shorten(predicted, 24)}: {counted(confused.total, 'image')}"
 
 
 def confused_captions(confused: Confused) -> Captions:
     """The probability of the predicted class, and the position in the test split, of each image."""
     pairs = zip(confused.shares.tolist(), confused.indices.tolist(), strict=True)
-    return [(percent(share, 0), f"image {index}") for share, index in pairs]
+    return [(percent(share, 0), f"image {index:,}") for share, index in pairs]
 
 
 # The canvas: an image to draw on, as large as its area lets it be, with square pixels, and a pen above it

@@ -375,8 +375,17 @@ def _gallery(
     return in_mode(in_the_middle(lines[:-1], width, height), mode)
 
 
+_EVEN = 0.6
+"""Share of the largest factor from which a whole one is taken."""
+
+
 def draw_large(image: Pixels, width: int, height: int, mode: str) -> Text:
-    """One image (C, H, W) as large as an area lets it be, by whatever factor."""
+    """One image (C, H, W) as large as an area lets it be: by a whole factor, which keeps its pixels even, unless that
+    leaves much of the area."""
+    scale = min(width // image.shape[2], 2 * height // image.shape[1])
+    if scale and scale >= _EVEN * min(width / image.shape[2], 2 * height / image.shape[1]):
+        columns, lines = image.shape[2] * scale, (image.shape[1] * scale + 1) // 2
+        return in_the_middle(draw_picture(image.transpose(1, 2, 0), columns, lines, mode), width, height)
     lines = min(height, int(width * image.shape[1] / (2 * image.shape[2])))
     columns = min(round(2 * lines * image.shape[2] / image.shape[1]), width)
     if lines < 1 or columns < 1:

@@ -221,7 +221,7 @@ BENCH = (
     Key("minus", "noise('less')", "", "less noise", "Less", also="corruption weaker"),
     Key("n", "noise('anew')", "", "the noise, drawn anew", "Anew", also="corruption seed random"),
     Key("c,delete", "tool('clear')", "Clear", "clear the canvas", also="erase empty draw new"),
-    Key("u", "tool('undo')", "Undo", "undo the last stroke"),
+    Key("u", "tool('undo')", "", "undo the last stroke", "Undo"),
     Key("g", "tool('grab')", "", "ink of the colour under the pen", "Grab", also="pick pipette dropper colour color"),
     Key("e", "tool('eraser')", "", "eraser, or brush", "Eraser", also="draw pen rubber"),
     Key("b", "tool('brush')", "", "another brush size", "Brush", also="draw pen thick thin"),

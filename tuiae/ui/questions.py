@@ -75,6 +75,11 @@ class Questions:
             self.refresh()
 
     @property
+    def has_looked(self) -> bool:
+        """Whether somebody has looked at the run since the screen shows."""
+        return self._seen is not None
+
+    @property
     def is_settled(self) -> bool:
         """Whether the weights are those of the epoch at which somebody looks, which stay as they are."""
         return self._session.at is not None and self.answers_now and not (self.opened and self.opened.kept)

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from rich.text import Text
-from textual import getters
+from textual import getters, on
 from textual.app import ComposeResult
 from textual.containers import Horizontal
+from textual.events import Click
 from textual.widget import Widget
 from textual.widgets import Static
 
@@ -151,7 +152,14 @@ class BaseScreen(SteadyScreen):
         self.minimize()
         views.next_view()
         if views.query_one(ViewBar).display:
-            self.call_after_refresh(lambda: self.main_panel.focus())
+            self.focus_view()
+
+    @on(Click, ".tab")
+    def focus_view(self) -> None:
+        """Give the focus to the panel that shows, where it has keys, else to the one that z shows; once it shows."""
+        shown = self.query_one(Views).main_panel
+        panel = shown if shown.BINDINGS else self.main_panel
+        self.call_after_refresh(panel.focus)
 
     def action_zoom(self) -> None:
         """The focused panel on the whole screen, or everything again."""
@@ -363,6 +371,7 @@ class RunScreen(BaseScreen):
 
 NO_RUN = "no run is open: 1 lists them, 2 starts one"
 NO_CHECKPOINT = "no checkpoint yet: the first comes with the first epoch"
+OPENING = "opening the weights…"
 NO_WEIGHTS = f"this run was tracked: {OWN_PROGRAM}"
 
 
@@ -406,6 +415,9 @@ class ExplorerScreen(RunScreen):
         elif snapshot.status.live and not snapshot.checkpoints:
             self.view.explain(NO_CHECKPOINT)
         elif self._allowed(RunPaths(snapshot.path)):
+            if self.questions.opened is None and not self.questions.has_looked:
+                self.view.explain(OPENING)  # what was said before may be of a run without a checkpoint
+                self.message.hint(OPENING)
             self.questions.follow(snapshot.checkpoints)
 
     def _allowed(self, run: RunPaths) -> bool:
@@ -454,8 +466,8 @@ class ExplorerScreen(RunScreen):
         if self.questions.opened is not None:
             return True
         snapshot = self.session.snapshot
-        loads = snapshot is not None and snapshot.checkpoints
-        missing = self.refusal or (f"still loading the weights: {otherwise}" if loads else NO_CHECKPOINT)
+        lacks = snapshot is not None and snapshot.status.live and not snapshot.checkpoints
+        missing = self.refusal or (NO_CHECKPOINT if lacks else f"still loading the weights: {otherwise}")
         if snapshot is not None and snapshot.tracked is not None:
             missing = NO_WEIGHTS
         self.message.hint(missing if self.session.path is not None else NO_RUN, "caution")

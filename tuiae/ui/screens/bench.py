@@ -216,7 +216,7 @@ class BenchScreen(ExplorerScreen):
         name = class_name(label, opened.classes) if opened is not None else ""
         self._index, self._dataset, self._drawn = index, self._run_dataset, False
         self.view.label = label
-        self.view.canvas.show(image, f"test image {index:,}{' · ' if name else ''}{name}")
+        self.view.canvas.show(image, f"test image {index:,}{' · class ' if name else ''}{name}")
         self._ask_about_canvas()
 
     def _ask_about_canvas(self) -> None:
@@ -291,6 +291,8 @@ class BenchScreen(ExplorerScreen):
             return
         if name == "undo" and not canvas.can_undo:
             self.message.remark("nothing to undo")
+        elif name in ("ink", "grab") and not canvas.has_colours:
+            self.message.remark("these images are grey: there is no other ink")
         canvas.use(name)
 
     def action_worst(self) -> None:

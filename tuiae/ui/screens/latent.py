@@ -200,11 +200,13 @@ class LatentScreen(ExplorerScreen):
         """Another plane of the code; another number of it across (0) or up (1)."""
         if not self.can_ask():
             return
-        choice = self.questions.choice
+        choice, marks = self.questions.choice, self.view.map.view.marks
         if not self.questions.choose(choice.next_plane() if axis is None else choice.next_number(axis)):
             self.message.remark(f"this code has {choice.latent} numbers: there is no other")
         elif choice.by == "tsne":
             self.questions.refresh()
+        if marks and choice != self.questions.choice:
+            self.message.remark("another plane: what was marked is no place of it")
         if self.questions.embeds:
             self.message.remark(EMBEDDING)
 
@@ -231,6 +233,7 @@ class LatentScreen(ExplorerScreen):
     def _ask_extra(self, question: str, **arguments: Any) -> None:
         """Ask for what stands beside the map; while the weights load the question is kept, and answered then."""
         self.questions.extra = (question, arguments)
+        self.view.show_extra()
         self.questions.ask_extra()
         self.can_ask("it comes when they are here")
 

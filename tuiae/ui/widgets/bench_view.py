@@ -223,13 +223,11 @@ class BenchView(Horizontal):
         names = self._opened.classes
         if isinstance(answer, Worst):
             self.strip.explain("it takes no test image for another class")
-            self.strip.show(
-                answer.images, worst_captions(answer, names), self.strip.BORDER_TITLE, "arrows or a click show one"
-            )
+            self.strip.show(answer.images, worst_captions(answer, names), self.strip.BORDER_TITLE)
         else:
             self.strip.explain("no test image is taken so by these weights")
             title = confused_title(answer, names)
-            self.strip.show(answer.images, confused_captions(answer), title, "w shows the worst again")
+            self.strip.show(answer.images, confused_captions(answer), title, "w the worst again", answer.total)
 
     @property
     def sheet(self) -> Sheet | None:

@@ -315,28 +315,43 @@ class StripPanel(PixelPanel):
     title = BORDER_TITLE = "worst test images"
     images: NDArray[np.uint8] = np.zeros((0, 1, 1, 1), np.uint8)
     _captions: Sequence[tuple[str, str]] = ()
+    _note = ""
+    _of = 0
     answered = False
     """Whether it shows what was asked for, which may be no picture at all."""
 
-    def show(self, images: NDArray[np.uint8], captions: Sequence[tuple[str, str]], title: str, note: str) -> None:
-        """Replace the pictures (N, C, H, W)."""
+    def show(
+        self, images: NDArray[np.uint8], captions: Sequence[tuple[str, str]], title: str, note: str = "", of: int = 0
+    ) -> None:
+        """Replace the pictures (N, C, H, W), the first of so many; `note` goes into the lower frame."""
         self.images, self._captions, self.answered = images, captions, True
+        self._note, self._of = note, of
         self.cursor = min(self.cursor, max(len(images) - 1, 0)) if title == self.title else 0
         self.title = title
-        self.set_title(title, note)
-        self.changed()
+        self._show_again()
 
     def clear(self, message: str) -> None:
         """Forget the pictures, and say why there are none."""
         self.images, self._captions, self.answered = self.images[:0], (), False
+        self._note = ""
         self.title = self.BORDER_TITLE
         self.set_title(self.title)
         self.explain(message)
 
-    def watch_cursor(self) -> None:
+    def _show_again(self) -> None:
+        """Say in the frame which picture this is, and what shows another one."""
+        parts, number = [self._note], len(self.images)
+        if number:
+            place = f"{self.cursor + 1} of {'the first ' * (self._of > number)}{number}"
+            parts = [place, "arrows or a click show one" if self.has_focus else "a click shows one", *parts]
+        self.set_title(self.title, " · ".join(filter(None, parts)))
         self.changed()
 
-    on_focus = on_blur = watch_cursor
+    watch_cursor = _show_again
+
+    def watch_has_focus(self, has_focus: bool) -> None:
+        super().watch_has_focus(has_focus)
+        self._show_again()
 
     def drawing(self, width: int, height: int) -> Text:
         if not len(self.images):

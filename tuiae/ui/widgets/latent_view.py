@@ -16,6 +16,7 @@ from textual.message import Message
 from tuiae.explore.protocol import Answer, Between, Codes, OpenedRun, Place, Plane, Samples
 from tuiae.render.chrome import missing_note, no_codes_note
 from tuiae.render.code_map import (
+    MARKS,
     Cell,
     LabelledPoints,
     Limits,
@@ -334,7 +335,8 @@ class LatentView(Vertical):
         self._place = place
         title = "decoded here" if place.image is not None else "classified here"
         self.query_one("#decoded", DrawingPanel).show(partial(draw_place, place, self._names), title=title)
-        self.query_one("#nearest", DrawingPanel).show(partial(draw_nearest, place, self._names))
+        nearest = partial(draw_nearest, place, self._names)
+        self.query_one("#nearest", DrawingPanel).show(nearest, "the distance below each")
 
     def show_more(self, answer: Answer) -> None:
         """Show an interpolation, samples of the prior, or a decoded plane in the third panel."""
@@ -343,7 +345,8 @@ class LatentView(Vertical):
         more = self.query_one("#more", DrawingPanel)
         if isinstance(answer, Between):
             note = " · ".join((f"{number(answer.distance)} apart", *self._moment(answer)))
-            more.show(partial(draw_between, answer), note, "between the marks")
+            first, second = (MARKS[self.map.mode == "ascii"][place] for place in (0, 1))
+            more.show(partial(draw_between, answer), note, f"from {first} to {second}")
         elif isinstance(answer, Samples):
             note = f"{self._moment(answer)[-1]} · seed {answer.seed} · n draws others"
             more.show(partial(fit_gallery, answer.images), note, "drawn from the prior")
@@ -352,6 +355,11 @@ class LatentView(Vertical):
             more.show(partial(fit_plane, answer.images, answer.x, answer.y), note, "the plane, decoded")
         if not self.side.has_class("-more-asked"):
             self.side.offer_more(True)
+
+    def show_extra(self) -> None:
+        """Bring the third panel to the front, where it is there and others may show in its place."""
+        if self.side.has_class("-more-asked"):
+            self.side.reveal("more")
 
     def leave_more(self) -> None:
         """The map again without what was asked for beside it."""
