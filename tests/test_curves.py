@@ -109,6 +109,28 @@ async def test_where_colours_or_fine_dots_lack_the_test_curve_is_one_of_signs(mo
         assert (sum(row.count("•") for row in rows[1:]) >= 25) == plain
 
 
+@pytest.mark.parametrize(
+    ("cursor", "alone", "around"), [(3.0, False, 0.03), (25.0, False, 0.05), (None, False, 0.05), (3.0, True, 0.05)]
+)
+async def test_zooming_in_y_shows_what_a_curve_has_at_the_cursor(
+    cursor: float | None, alone: bool, around: float
+) -> None:
+    own, before = np.linspace(20.5, 30, 20), np.arange(1.0, 21.0)
+    parent = Curve("parent train", before, np.full(20, 0.03), faint=True)
+    fork = Curve("train", own, np.full(20, 0.05), span=(1.0, 30.0))
+    async with _Plot(TerminalMode()).run_test(size=(70, 18)) as pilot:
+        panel = pilot.app.query_one(CurvesPanel)
+        panel.show((fork,) if alone else (parent, fork))
+        await pilot.pause()
+        panel.turn(View(cursor=cursor))
+        for _ in range(4):
+            panel.action_zoom_y(0.5)
+            panel.draw(66, 16)
+            frame = panel.frame()
+            assert frame is not None
+            assert frame.y.limits[0] <= around <= frame.y.limits[1]
+
+
 STEPS = 20  # an epoch
 
 

@@ -254,14 +254,17 @@ class CurvesPanel(PicturePanel):
         self._go(self._view.zoomed(self.lines, factor, log=self.look.log_x))
 
     def action_zoom_y(self, factor: float) -> None:
-        """Show `factor` times as much of the y axis, around the value at the cursor, or else around the newest one."""
+        """Show `factor` times as much of the y axis, around the value at the cursor, or else around the newest one; of
+        the run's own curves, or else of those behind them; around the middle where none has a value there."""
         frame, limits = self.frame(), x_limits(self.lines)
         if frame is None or limits is None:
             return
+        low, high = self._view.window(limits)
         place = self._view.at(self.lines)
-        own = sorted((line for line in self.lines if len(line.x)), key=lambda line: line.curve.faint)[0]
-        index = len(own.x) - 1 if place is None else index_at(own, place) or 0
-        self._see(frame.y.zoomed(factor, float(own.y[index])))
+        at = high if place is None else place
+        indices = [(line, index_at(line, at)) for line in sorted(self.lines, key=lambda line: line.curve.faint)]
+        there = (float(line.y[index]) for line, index in indices if index is not None and line.x[-1] >= low)
+        self._see(frame.y.zoomed(factor, next(there, frame.y.value((frame.rows - 1) / 2))))
 
     def action_shift_y(self, share: float) -> None:
         """Move along the y axis by a share of what shows of it."""
