@@ -106,7 +106,8 @@ async def test_where_colours_or_fine_dots_lack_the_test_curve_is_one_of_signs(mo
         await pilot.pause()
         rows = panel.draw(66, 16).plain.split("\n")
         assert ("• test" in rows[0]) == plain
-        assert (sum(row.count("•") for row in rows[1:]) >= 25) == plain
+        signs = sum(row.count("•") for row in rows[1:])
+        assert signs == len(EPOCHS) if plain else 0 < signs < len(EPOCHS) / 2
 
 
 @pytest.mark.parametrize(

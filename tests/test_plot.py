@@ -10,7 +10,7 @@ import pytest
 from rich.cells import cell_len
 
 from tuiae.render import palette, ticks
-from tuiae.render.curves import Curve, Look, draw_curves, heights_of, lay_out, prepare
+from tuiae.render.curves import Curve, Look, draw_curves, heights_of, lay_out, prepare, train_and_test, without_dashes
 from tuiae.render.plot import Plot, PlotSeries, draw_plot
 from tuiae.render.ticks import Axis, Scale
 from tuiae.render.view import View
@@ -282,3 +282,49 @@ def test_what_zooming_out_in_y_shows_at_last_is_everything_a_first_epoch_too() -
     assert settled is not None
     assert every[1] > 0.6 > 0.1 > settled[1]
     assert lay_out(lines, 100, 20, (0.05, 20.0), heights=every).frame.y.limits[1] >= every[1]
+
+
+def shown(drawn: Plot, style: str) -> list[tuple[int, int, str]]:
+    """Row, column and character of every cell of a style."""
+    return [
+        (row, place - drawn.frame.left, line.plain[place])
+        for row, line in enumerate(drawn.lines[: drawn.frame.rows])
+        for span in line.spans
+        if str(span.style) == style
+        for place in range(span.start, span.end)
+    ]
+
+
+@pytest.mark.parametrize("bare", [False, True])
+@pytest.mark.parametrize("ascii_only", [False, True])
+def test_few_measured_points_bear_signs_and_what_leads_to_them_gives_way_where_it_shares_a_cell(
+    bare: bool, ascii_only: bool
+) -> None:
+    x, epochs = np.linspace(0.05, 5, 60), np.arange(1.0, 6.0)
+    train, test = train_and_test([x, epochs], [1 - x / 10, np.where(epochs < 3, 1 - epochs / 10, 0.2)])
+    lines = [prepare(without_dashes(curve) if bare else curve) for curve in (train, test)]
+    drawn = lay_out(lines, 60, 20, (0.05, 5.0), ascii_only=ascii_only)
+    frame = drawn.frame
+    tested = shown(drawn, palette.TEST)
+    assert [(row, column) for row, column, char in tested if char == "•"] == [
+        (frame.row(y), frame.column(x)) for x, y in zip(test.x, test.y, strict=True)
+    ]
+    between = {column for _, column, char in tested if char != "•"}
+    assert sum(column < frame.column(2) for column in between) <= 2  # of all where they coincide
+    assert sum(frame.column(3) < column < frame.column(5) for column in between) > 10
+    trained = {column for _, column, _ in shown(drawn, palette.TRAIN)}
+    assert {*range(frame.columns)} - trained <= {*map(frame.column, epochs)}
+
+
+def test_many_measured_points_bear_signs_at_a_distance_that_a_window_does_not_change() -> None:
+    x = np.arange(1.0, 401.0)
+    lines = [prepare(curve) for curve in train_and_test([x, x], [1 / x, 1 / x])]
+    whole = lay_out(lines, 80, 16, (1.0, 400.0))
+    columns = sorted({column for _, column, char in shown(whole, palette.TEST) if char == "•"})
+    assert 5 < len(columns) < 10
+    moved = [lay_out(lines, 80, 16, (start, start + 100)) for start in (101.0, 102.0)]
+    places = [{one.frame.place(c) for _, c, char in shown(one, palette.TEST) if char == "•"} for one in moved]
+    assert all(min(abs(place - other) for other in places[1]) < 2 for place in places[0] if 110 < place < 190)
+    # A line of signs alone is not thinned to them.
+    dense = lay_out([lines[0], prepare(without_dashes(lines[1].curve))], 80, 16, (1.0, 400.0))
+    assert len({column for _, column, char in shown(dense, palette.TEST) if char == "•"}) > 30

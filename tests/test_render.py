@@ -22,11 +22,11 @@ from tuiae.config import build_config
 from tuiae.render import palette, ticks
 from tuiae.render.confusion import MatrixLook, draw_confusion
 from tuiae.render.curves import EMPTY, Curve, Look, draw_curves, prepare, train_and_test
+from tuiae.render.dots import thin
 from tuiae.render.grid import image_grid, plan
 from tuiae.render.legend import legend
 from tuiae.render.log import fit_line, log_line
 from tuiae.render.pixels import RAMPS, character_ramp, half_blocks, resample
-from tuiae.render.plot import thin
 from tuiae.render.status import draw_facts, title_line
 from tuiae.render.text import caption, centred, clean, count, duration, number, percent, shorten, tell_apart, wrap
 from tuiae.runs.snapshot import Snapshot, Status

@@ -305,7 +305,7 @@ def lay_out(
     ways = _ways(lines, width, height, window, look)
     heights = heights or _settled(lines, ways, window, look)
     drawn = [
-        PlotSeries(*way, curve.color, curve.stroke, curve.sign, behind, _band(line, window), curve.faint)
+        PlotSeries(*way, curve.color, curve.stroke, curve.sign, _marks(line), behind, _band(line, window), curve.faint)
         for line, curve, (way, behind) in zip(lines, (line.curve for line in lines), ways, strict=True)
     ]
     x = Axis(window, UNITS.get(look.unit, "number"), look.log_x, look.unit)
@@ -349,6 +349,12 @@ def _way(line: Line, window: Limits, width: int, log: bool) -> Way:
     if line.curve.split != "train" or len(way[0]) <= width:
         return way, None
     return means(line.x, line.y, window, width, log), None if line.curve.faint else way
+
+
+def _marks(line: Line) -> Points | None:
+    """The points on which signs stand of a broken line, where it is none of a run behind."""
+    broken = line.curve.stroke in ("dashed", "dotted") and len(line.x) > 1
+    return (line.x, line.y) if broken and not line.curve.faint else None
 
 
 def _band(line: Line, window: Limits) -> tuple[Series, Series, Series] | None:

@@ -9,6 +9,7 @@ colours meets those of the palette.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -22,17 +23,18 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from tuiae.render import palette, ticks
+from tuiae.render.dots import ACROSS, DOWN, bounded, dashes, dots_between, signs, thin
 from tuiae.render.text import clean
 from tuiae.render.ticks import HUGE, Axis, Dots, Scale, Values, span, widened
 
-ACROSS, DOWN = 2, 4
-"""Braille dots in a cell."""
 AXIS = "dim"
 LEAST_WIDTH, LEAST_HEIGHT = 12, 4
 """Cells below which the axes go and the points alone remain."""
-SIGN_CELLS = 16  # between two signs of one line
+ALL_MARKED, SIGNS_ALONE, SOME_MARKED = 4, 2, 8
+"""Cells between measured points from which each of them bears a sign; where that is all of a line of signs; and at
+least between the signs of a dashed line of more points."""
+FLAT = 2  # cells of a column that a line may take for another to give way to it there
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
-DASH = 3  # cells: two drawn, one left out
 LONE = "•"
 """The sign of a line of one point."""
 FAR = 1e6
@@ -44,7 +46,7 @@ BITS = np.array([[1, 8], [2, 16], [4, 32], [64, 128]])
 """The bits of the dots of a braille cell, (rows, columns)."""
 ASCII_STROKES = {"solid": "*", "dashed": "."}
 
-Stroke: TypeAlias = Literal["solid", "dashed", "dotted", "points"]
+Stroke: TypeAlias = Literal["solid", "dashed", "dotted", "points", ""]
 Run: TypeAlias = tuple[str, int]
 """Characters of a line that share a style, and the number of that style."""
 
@@ -60,6 +62,8 @@ class PlotSeries:
     stroke: Stroke = "solid"
     sign: str = ""
     """The character of dotted lines and of points; on a solid or dashed line it stands now and then."""
+    marks: tuple[NDArray[Any], NDArray[Any]] | None = None
+    """x and y of the measured points of a dashed or dotted line, on which signs stand where they are few."""
     behind: tuple[NDArray[Any], NDArray[Any]] | None = None
     """The measured points, x and y, of which this line is a mean: drawn dim behind all lines."""
     band: tuple[NDArray[Any], NDArray[Any], NDArray[Any]] | None = None
@@ -159,7 +163,10 @@ def draw_plot(
     all_y = span([y for one in known for y in _heights(one)])
     frame = lay_out(width, height, replace(x, limits=across), replace(y, limits=y.limits or all_y))
     measured = [(one, one.behind) for one in known if one.behind is not None]
-    faint = [replace(one, x=points[0], y=points[1], stroke="solid", sign="", faint=True) for one, points in measured]
+    faint = [
+        replace(one, x=points[0], y=points[1], stroke="solid", sign="", faint=True, marks=None)
+        for one, points in measured
+    ]
     drawn = [*faint, *(one for one in known if one.faint), *(one for one in known if not one.faint)]
     bands = [one for one in known if one.band is not None]
     styles = [AXIS, *map(_style, drawn), *(f"dim {one.color}" for one in bands)]
@@ -234,7 +241,7 @@ def _stand(rows: Sequence[Text], frame: PlotFrame, x: float, sign: str, style: s
             put(row, column, sign, style)
 
 
-# Points and lines on dots
+# Points on dots
 
 
 def _finite(series: PlotSeries, log_x: bool, log_y: bool) -> PlotSeries:
@@ -242,7 +249,8 @@ def _finite(series: PlotSeries, log_x: bool, log_y: bool) -> PlotSeries:
     x, y = _drawable(series.x, series.y, log_x, log_y)
     behind = None if series.behind is None else _drawable(*series.behind, log_x, log_y)
     band = None if series.band is None else _drawable_band(*series.band, log_x, log_y)
-    return replace(series, x=x, y=y, behind=behind if behind and len(behind[0]) else None, band=band)
+    marks = None if series.marks is None else _drawable(*series.marks, log_x, log_y)
+    return replace(series, x=x, y=y, behind=behind if behind and len(behind[0]) else None, band=band, marks=marks)
 
 
 def _heights(series: PlotSeries) -> list[Values]:
@@ -267,21 +275,6 @@ def _drawable_band(
     return (places, lowest, highest) if len(places) else None
 
 
-def bounded(x: Dots, y: Dots, last: int) -> tuple[Dots, Dots]:
-    """A way with a point wherever it crosses -last or 2 * last, and with those beyond brought there: what is out of
-    sight bends none of what shows."""
-    ends = np.array([-last, 2 * last])
-    if not len(y) or (y.min() >= ends[0] and y.max() <= ends[1]):
-        return x, y
-    rise = np.diff(y)[:, None]
-    shares = (ends - y[:-1, None]) / np.where(rise, rise, 1)
-    at, end = np.nonzero((shares > 0) & (shares < 1) & (rise != 0))
-    share = shares[at, end]
-    order = np.argsort(np.concatenate([np.arange(len(x)), at + share]), kind="stable")
-    crossed = np.rint(x[at] + share * np.diff(x)[at]).astype(np.int64)
-    return np.append(x, crossed)[order], np.append(np.clip(y, *ends), ends[end])[order]
-
-
 def shade(frame: PlotFrame, band: tuple[Values, Values, Values], ascii_only: bool, kind: int = 0) -> NDArray[np.uint32]:
     """The characters, (rows, columns), of every fourth dot between the edges of a band; `kind` is a place in BANDS, so
     that bands which meet are told apart without colours too."""
@@ -296,54 +289,25 @@ def shade(frame: PlotFrame, band: tuple[Values, Values, Values], ascii_only: boo
     return np.where(cells > 0, ord(BANDS[kind]) if ascii_only else BRAILLE + cells, BLANK).astype(np.uint32)
 
 
-def thin(x: Dots, y: Dots, width: int) -> tuple[Dots, Dots]:
-    """A lowest and a highest point of each `width` neighbouring places of x, in order of x, between the two ends."""
-    if len(x) < 4:
-        return x, y
-    starts = np.flatnonzero(np.diff(x // width, prepend=np.iinfo(np.int64).min // 2))
-    part = np.repeat(np.arange(len(starts)), np.diff(starts, append=len(x)))
-    kept = [np.array([0, len(x) - 1])]
-    for extreme in (np.minimum, np.maximum):
-        found = np.flatnonzero(y == extreme.reduceat(y, starts)[part])
-        kept.append(found[np.diff(part[found], prepend=-1) > 0])  # the first of equals
-    places = np.unique(np.concatenate(kept))
-    x, y = x[places], y[places]
-    bends = np.ones(len(x), bool)
-    bends[1:-1] = (y[1:-1] != y[:-2]) | (y[1:-1] != y[2:])  # of a level way its ends are enough
-    return x[bends], y[bends]
+def marked(series: PlotSeries, frame: PlotFrame) -> tuple[PlotSeries, tuple[Dots, Dots]]:
+    """A series as it is drawn, and where signs stand on its measured points.
 
-
-def dashes(x: Dots, y: Dots) -> tuple[Dots, Dots, NDArray[np.bool_]]:
-    """A broken line of two cells of every three: its points, and whether each is joined to the one before."""
-    drawn, period = (DASH - 1) * ACROSS - 1, DASH * ACROSS
-    ends = np.arange(x[0] - x[0] % period, x[-1] + 1, period)
-    ends = np.concatenate([ends, ends + drawn])
-    ends = ends[(ends > x[0]) & (ends < x[-1]) & ~np.isin(ends, x)]
-    levels = np.rint(np.interp(ends, x, y)).astype(np.int64)
-    x, y = np.append(x, ends), np.append(y, levels)
-    order = np.argsort(x, kind="stable")
-    x, y = x[order], y[order]
-    inside = x % period <= drawn
-    x, y = x[inside], y[inside]
-    return x, y, np.diff(x // period, prepend=-1) == 0
-
-
-def dots_between(x: Dots, y: Dots, step: int) -> tuple[Dots, Dots]:
-    """Points on every so-and-so-many-th place of x of the way through these."""
-    if len(x) < 2:
-        return x, y
-    places = np.arange(-(-x[0] // step) * step, x[-1] + 1, step)
-    return (places, np.rint(np.interp(places, x, y)).astype(np.int64)) if len(places) else (x[:1], y[:1])
-
-
-def signs(x: Dots, y: Dots, shift: float) -> tuple[Dots, Dots]:
-    """Where a line bears its sign: a few places at equal distances, moved by a share of the distance; one at least."""
-    step = SIGN_CELLS * ACROSS
-    places = np.arange(round(shift * step), x[-1] + 1, step)
-    places = places[places >= x[0]]
-    if not len(places):
-        places = np.array([(x[0] + x[-1]) // 2])
-    return places, np.rint(np.interp(places, x, y)).astype(np.int64)
+    Of a dashed line that is all of them where they are few, else every so-and-so-many-th. A line of signs has them
+    there and nowhere else where they are few, and dashes between them where they are fewer.
+    """
+    if series.marks is None:
+        return series, (np.zeros(0, np.int64), np.zeros(0, np.int64))
+    x, y = frame.x.places(series.marks[0]), frame.y.places(series.marks[1], FAR)
+    low, high = frame.x.limits
+    inside = np.flatnonzero((series.marks[0] >= low) & (series.marks[0] <= high))
+    apart = math.inf if len(inside) < 2 else (x[inside[-1]] - x[inside[0]]) / frame.x.dots / (len(inside) - 1)
+    if series.stroke == "dotted":
+        inside = inside[: len(inside) * (apart >= SIGNS_ALONE)]
+        if apart >= SIGNS_ALONE:
+            series = replace(series, stroke="dashed" if apart >= ALL_MARKED else "", sign="")
+    elif apart < ALL_MARKED:  # counted from the first point of all, so that a window that moves does not change them
+        inside = inside[inside % math.ceil(SOME_MARKED / max(apart, 1e-9)) == 0]
+    return series, (x[inside], y[inside])
 
 
 # plotext
@@ -375,25 +339,39 @@ class PlotSignal:
 def _draw(
     series: Sequence[PlotSeries], bands: Sequence[PlotSeries], frame: PlotFrame, ascii_only: bool
 ) -> list[list[Run]]:
-    """The lines of a plot. Each series is a figure of its own, over those before it and over all bands; signs are over
-    all of them."""
-    ways = [bounded(frame.x.places(one.x), frame.y.places(one.y, FAR), frame.rows * frame.y.dots) for one in series]
-    placed = [(number, one, *way) for number, (one, way) in enumerate(zip(series, ways, strict=True), 1)]
-    layers = [[_stroke(frame, *one, ascii_only)] for one in placed]
+    """The lines of a plot. Each series is a figure of its own, over those before it and over all bands, but dashes
+    between signs give way where they share a cell with a solid line; signs are over all of them."""
+    known, marks = zip(*(marked(one, frame) for one in series), strict=True)
+    ways = [bounded(frame.x.places(one.x), frame.y.places(one.y, FAR), frame.rows * frame.y.dots) for one in known]
+    placed = [(number, one, *way) for number, (one, way) in enumerate(zip(known, ways, strict=True), 1)]
     signed = [one for one in placed if one[1].sign and one[1].stroke in ("solid", "dashed") and len(one[2]) > 1]
     shifts = [place / len(signed) for place in range(len(signed))]
-    layers += [
-        [PlotSignal(n, *signs(x, y, shift), one.sign) for shift, (n, one, x, y) in zip(shifts, signed, strict=True)]
-    ]
+    above = [PlotSignal(n, *signs(x, y, shift), one.sign) for shift, (n, one, x, y) in zip(shifts, signed, strict=True)]
+    bearing = zip(series, marks, strict=True)
+    above += [PlotSignal(n, x, y, one.sign or LONE) for n, (one, (x, y)) in enumerate(bearing, 1) if len(x)]
     chars = np.full((frame.rows, frame.columns), BLANK, np.uint32)
-    numbers = np.zeros(chars.shape, np.int64)
+    numbers, kept = np.zeros(chars.shape, np.int64), np.zeros(chars.shape, bool)
     shades = [
         (shade(frame, one.band, ascii_only, place % len(BANDS)), np.full(chars.shape, len(series) + 1 + place))
         for place, one in enumerate(bands)
         if one.band is not None
     ]
-    for above, of in (*shades, *(_cells(build(layer, frame, axes=False)) for layer in filter(None, layers))):
-        chars, numbers = np.where(above == BLANK, chars, above), np.where(above == BLANK, numbers, of)
+
+    def lay(drawn: NDArray[np.uint32], of: Dots, there: NDArray[np.bool_]) -> None:
+        np.copyto(chars, drawn, where=there)
+        np.copyto(numbers, of, where=there)
+
+    for drawn, of in shades:
+        lay(drawn, of, drawn != BLANK)
+    for number, one, x, y in (one for one in placed if one[1].stroke):
+        drawn, of = _cells(build([_stroke(frame, number, one, x, y, ascii_only)], frame, axes=False))
+        there = drawn != BLANK
+        lay(drawn, of, there & ~kept if one.stroke == "dashed" and one.marks is not None else there)
+        if one.stroke == "solid" and not one.faint:
+            kept |= there & (there.sum(axis=0) <= FLAT)
+    for signal in above:
+        drawn, of = _cells(build([signal], frame, axes=False))
+        lay(drawn, of, drawn != BLANK)
     around = build([], frame, axes=True) if frame.axed else [[("", 0)]] * frame.rows
     heads = [("".join(text for text, _ in runs)[: frame.left], 0) for runs in around[: frame.rows]]
     rows = [[head, *_joined(*row)] for head, row in zip(heads, zip(chars, numbers, strict=True), strict=True)]
