@@ -375,7 +375,7 @@ def test_curves(golden: Golden) -> None:
     marked = [readout(lines, 12.0, width, marks=some).plain for some, width in few_or_all]
     strokes = (("train", "solid"), ("test", "dashed"))
     behind = [
-        prepare(Curve(f"parent {name}", np.arange(9), np.arange(9.0), stroke=stroke, faint=True, split=name))  # type: ignore[arg-type]
+        prepare(Curve(name, np.arange(9), np.arange(9.0), stroke=stroke, faint=True, group="parent", split=name))  # type: ignore[arg-type]
         for name, stroke in strokes
     ]
     own = [

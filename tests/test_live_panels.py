@@ -506,11 +506,11 @@ async def test_the_other_seeds_of_a_run_lie_behind_it_in_a_band(lab: Laboratory)
         runs[-1].play(2 + number)
         runs[-1].writer.close("stopped" if number == 5 else "finished")
     async with open_desk(runs[0].run) as desk:
-        await desk.shows("  seeds", "M Seeds", "bands: lowest to highest")
+        await desk.shows("2 seeds", "M Seeds", "bands: lowest to highest")
         bands = [curve for curve in desk.app.live.query_one("#loss", CurvesPanel).curves if curve.band is not None]
-        assert [(band.label, band.x.tolist(), band.faint) for band in bands] == [
-            ("seeds train", [0.5, 1.5], True),
-            ("seeds test, mean of 2", [1, 2], True),
+        assert [(band.group, band.label, band.x.tolist(), band.faint) for band in bands] == [
+            ("mean of 2 seeds", "train", [0.5, 1.5], True),
+            ("mean of 2 seeds", "test", [1, 2], True),
         ]
         await desk.press("M")
         await desk.until(lambda: "bands:" not in desk.screen)

@@ -185,7 +185,8 @@ def test_the_readout_keeps_to_its_width_and_to_characters() -> None:
     assert readout(lines, 12.0, 120, marks=[mark]).plain.endswith("e learning rate 0.001 → 0.0005[/x]")
     assert all(readout(lines, 12.0, width).cell_len <= width for width in (80, 40, 30))
     assert readout(lines, 12.0, 9).cell_len <= 9
-    assert [place_text(x) for x in (12.0, 12.345, 0.125, 9999.5)] == ["12", "12.35", "0.125", "9,999.50"]
+    assert [place_text(x) for x in (12.0, 12.345, 0.125, 9999.5)] == ["12", "12.35", "0.125", "9,999.5"]
+    assert (place_text(1567.5, "step"), place_text(104.5)) == ("1,568", "104.5")
 
 
 def test_the_cursor_stands_in_its_column_and_the_line_shows_through() -> None:
@@ -214,7 +215,7 @@ def test_a_mark_beyond_the_points_stands_at_the_end_and_says_where_from() -> Non
     assert in_sight(marks, (1.0, 12.0)) == (
         Mark(1.0, "e", "beta 1 → 2 at epoch 0.4"),
         marks[1],
-        Mark(12.0, "e", "beta 2 → 3 at epoch 12.30"),
+        Mark(12.0, "e", "beta 2 → 3 at epoch 12.3"),
     )
 
 
@@ -242,27 +243,39 @@ def test_a_logarithmic_axis_counts_what_it_leaves_out() -> None:
 
 
 def test_a_parent_is_faint_and_still_named() -> None:
-    parent = Curve("parent test", np.arange(9), np.arange(9.0), palette.GREY, faint=True, split="test")
+    parent = Curve("test", np.arange(9), np.arange(9.0), palette.GREY, faint=True, group="parent", split="test")
     lines = [*lines_of(), prepare(parent)]
     assert line_legend(lines, 100).plain.endswith("parent ━ test 8.000")
     spans = [span for row in plot_of(lines).lines[:12] for span in row.spans if "dim #" in str(span.style)]
     assert spans
 
 
-def test_the_own_values_of_a_fork_come_first_and_its_parent_is_named_once() -> None:
-    behind = [
-        prepare(Curve(f"parent {name}", np.arange(9), np.arange(9.0), palette.GREY, stroke, faint=True, split=name))
-        for name, stroke in STROKES
-    ]
+def fork_lines() -> list[Line]:
+    """Train and test of a fork from epoch 9 on, and of its parent before."""
     own = [
-        prepare(Curve(name, np.arange(9), np.full(9, value), stroke=stroke, split=name))
+        Curve(name, np.arange(9.0, 18), np.full(9, value), stroke=stroke, split=name)
         for (name, stroke), value in zip(STROKES, (0.5, 0.25), strict=True)
     ]
-    for width in (100, 60, 40, 35):
-        said = line_legend([*behind, *own], width).plain
+    behind = [replace(curve, x=np.arange(9.0), color=palette.GREY, faint=True, group="parent") for curve in own]
+    return [prepare(curve) for curve in (*behind, *own)]
+
+
+def test_the_own_values_of_a_fork_come_first_and_its_parent_is_named_once() -> None:
+    for width in (100, 60, 42, 35):
+        said = line_legend(fork_lines(), width).plain
         assert said.startswith("━ train 0.5000")
         assert said.count("parent") == (width > 35)
-    assert readout([*behind, *own], 4.0, 80).plain.count("parent") == 1
+        assert ("parent ━" in said) == (width > 35)
+    assert readout(fork_lines(), 12.0, 80).plain.count("parent") == 1
+
+
+def test_lines_without_a_value_at_the_cursor_give_their_room_to_those_that_have_one() -> None:
+    assert readout(fork_lines(), 3.5, 90).plain.count("–") == 2
+    for width in (40, 36):
+        said = readout(fork_lines(), 3.5, width).plain
+        assert said.endswith("parent ━ 0.5000 @3 ╍ 0.2500 @3")
+        assert "–" not in said
+    assert "parent" not in readout(fork_lines(), 12.0, 36).plain  # the own values before those behind
 
 
 def test_nearest_point_of_any_line() -> None:

@@ -66,6 +66,8 @@ class Curve:
     """The clock of its run, which says where epochs stand on axes of steps and of time; None without a training."""
     faint: bool = False
     """Series to compare with, such as the parent of a forked run."""
+    group: str = ""
+    """What stands in a legend once before all faint curves of a kind: `parent`."""
     band: tuple[NDArray[Any], NDArray[Any]] | None = None
     """The lowest and the highest y at each x of the curves that this one is the mean of."""
     latest: float | None = None
@@ -398,7 +400,8 @@ def _settled(lines: Sequence[Line], ways: Sequence[Way], window: Limits, look: L
 
 
 def place_text(x: float, unit: str = "") -> str:
-    """A place on the x axis: `12`, `12.43`, `0.125`, of a time `1:30` or `12.4s`."""
+    """A place on the x axis: `12`, `12.43`, `104.5`, `0.125`, of a time `1:30` or `12.4s`; of steps a whole number."""
     if unit == "time":
         return labels([x], "time")[0]
-    return f"{x:,.0f}" if x == round(x) else f"{x:,.2f}" if abs(x) >= 10 else f"{x:.3g}"
+    whole = unit == "step" or x == round(x)
+    return f"{x:,.0f}" if whole else f"{x:,.2f}".rstrip("0").rstrip(".") if abs(x) >= 10 else f"{x:.3g}"

@@ -38,6 +38,7 @@ SIGNS = {"solid": "━", "dashed": "╍"}
 """What stands for the strokes of lines in a legend; where there is ASCII alone, ASCII_STROKES."""
 LABEL = 36  # cells
 BRIEF_LABELS = (24, 16)  # where the width lacks
+MEAN_OF = "mean of "  # goes where only the signs of seeds stand
 
 
 def legend(curves: Sequence[Curve], width: int | None = None, ascii: bool = False) -> Text:  # noqa: A002
@@ -64,8 +65,9 @@ def line_legend(lines: Sequence[Line], width: int | None = None, ascii_only: boo
     own = [line for line in lines if not line.curve.faint]
     if len(own) < len(lines):
         short = _entries(own, first[: len(own)], values[: len(own)], 2, "", ascii_only)
-        behind = clean(lines[-1].curve.label, LABEL).partition(" ")[0]
-        forms += [short.copy().append(f"  {behind}", "dim"), short]
+        behind = _entries(lines[len(own) :], [""] * len(lines), None, 2, "  ", ascii_only)
+        group = clean(lines[-1].curve.group.removeprefix(MEAN_OF), LABEL)
+        forms += [short.copy().append_text(behind), short.copy().append(f"  {group}", "dim"), short]
     forms += [_entries(lines, first, None, gap, "", ascii_only) for gap in signed]
     if not signed:
         forms.append(_entries(own, [""] * len(own), values[: len(own)], 2, "", ascii_only))
@@ -83,8 +85,9 @@ def readout(
     """`epoch 12 step 720  ━ train 0.01230  ╍ test 0.01310 @10  e learning rate 0.001 → 0.0005`.
 
     A value is the one that was measured there, or with its own place behind an @ the last before it; behind a ~ is
-    what smoothing makes of it. Where the width lacks, the smoothed ones go first, then steps, then words, then names,
-    then what marks say at length, and then the values: the marks stand nowhere else. Faint lines come last.
+    what smoothing makes of it. Where the width lacks, the smoothed ones go first, then lines without a value there,
+    then steps, then words, then names, then the faint lines, which come last, then what marks say at length, and then
+    the values: the marks stand nowhere else.
     """
     forms = _readouts(_faint_last(lines), place, unit, ascii_only)
     if not marks:
@@ -100,23 +103,28 @@ def readout(
 
 def _readouts(lines: Sequence[Line], place: float, unit: str, ascii_only: bool) -> list[Text]:
     """A readout without marks, each shorter than the one before."""
-    words, first = _names(lines)
-    values = [_value_at(line, place, unit) for line in lines]
-    exact, both = [value for value, _ in values], [value + mean for value, mean in values]
+    said = [(line, *_value_at(line, place, unit)) for line in lines]
     short = place_text(place, unit)
     where = f"{unit} {short}"
     full = where + _also_there(lines, place, unit)
-    nameless = [""] * len(lines)
     forms = []
-    for head, names, said in (
-        (full, words, both),
-        (full, words, exact),
-        (where, first, exact),
-        (short, first, exact),
-        (short, nameless, exact),
-    ):
-        form = Text(end="", no_wrap=True).append(head, "bold")
-        forms.append(form.append_text(_entries(lines, names, said, 2, "  ", ascii_only)))
+
+    def add(head: str, among: Sequence[tuple[Line, str, str]], naming: str, smooth: bool = False) -> None:
+        shown = [line for line, _, _ in among]
+        words, first = _names(shown)
+        names = {"words": words, "first": first, "": [""] * len(shown)}[naming]
+        values = [exact + mean * smooth for _, exact, mean in among]
+        entries = _entries(shown, names, values, 2, "  ", ascii_only)
+        forms.append(Text(end="", no_wrap=True).append(head, "bold").append_text(entries))
+
+    add(full, said, "words", smooth=True)
+    add(full, said, "words")
+    known = [one for one in said if one[1] != MISSING] or said
+    for head, naming in ((full, "words"), (where, "first"), (short, "first"), (short, "")):
+        add(head, known, naming)
+    if own := [one for one in known if not one[0].curve.faint]:
+        add(short, own, "first")
+        add(short, own, "")
     return forms
 
 
@@ -136,13 +144,13 @@ def _faint_last(lines: Sequence[Line]) -> list[Line]:
 
 
 def _names(lines: Sequence[Line], limit: int = LABEL) -> tuple[list[str], list[str]]:
-    """Every name, and its first word; of a faint line what follows its first word, which stands once for all. What
-    follows has at most `limit` cells."""
-    parts = [clean(line.curve.label).partition(" ") for line in lines]
+    """Every name in at most `limit` cells, and its first word; none of a line behind one of that name and stroke."""
+    own = {(line.curve.label, line.curve.stroke) for line in lines if not line.curve.faint}
+    same = [line.curve.faint and (line.curve.label, line.curve.stroke) in own for line in lines]
+    parts = [("" if known else clean(line.curve.label)).partition(" ") for line, known in zip(lines, same, strict=True)]
     rests = tell_apart([rest for _, _, rest in parts], limit)
-    pairs = list(zip(lines, parts, rests, strict=True))
-    words = [rest if line.curve.faint else f"{first}{space}{rest}" for line, (first, space, _), rest in pairs]
-    return words, ["" if line.curve.faint else first for line, (first, _, _), _ in pairs]
+    words = [f"{first}{space}{rest}" for (first, space, _), rest in zip(parts, rests, strict=True)]
+    return words, [first for first, _, _ in parts]
 
 
 def _value_at(line: Line, place: float, unit: str) -> tuple[str, str]:
@@ -180,12 +188,13 @@ def _entries(
 ) -> Text:
     text, known = Text(lead, no_wrap=True, end="", overflow="ellipsis"), ASCII_STROKES if ascii_only else SIGNS
     head = ""
-    for index, (line, name) in enumerate(zip(lines, names, strict=True)):
-        curve = line.curve
-        faint, group = ("dim", clean(curve.label, LABEL).partition(" ")[0] + " ") if curve.faint else ("", "")
-        same = bool(group) and group == head
-        text.append(" " * (1 if same else gap) if index else "").append("" if same else group, faint)
-        head = group
+    for index, (line, name) in enumerate(zip(lines, names, strict=False)):
+        curve, faint = line.curve, "dim" if line.curve.faint else ""
+        same = bool(curve.group) and curve.group == head
+        group = clean(curve.group if values else curve.group.removeprefix(MEAN_OF), LABEL)
+        text.append(" " * (gap if not same else 1 if values else 0) if index else "")
+        text.append("" if same or not group else f"{group} ", faint)
+        head = curve.group
         text.append(curve.sign or known[curve.stroke], f"{faint or 'bold'} {curve.color}")
         text.append(f"{' ' if gap > 1 and name else ''}{name}", faint)
         if values:
@@ -285,7 +294,7 @@ def plot_title(metric: str) -> str:
 def parent_curves(parent: Snapshot, metric: str) -> tuple[Curve, ...]:
     """The curves of a fork's parent, to lie behind its own."""
     found = [curve for curve in run_curves(parent, metric) if len(curve.x)]
-    return tuple(replace(curve, label=f"parent {curve.label}", color=palette.GREY, faint=True) for curve in found)
+    return tuple(replace(curve, group="parent", color=palette.GREY, faint=True) for curve in found)
 
 
 def seed_curves(band: SeedBand, metric: str, own: Sequence[Curve]) -> tuple[Curve, ...]:
@@ -298,8 +307,8 @@ def seed_curves(band: SeedBand, metric: str, own: Sequence[Curve]) -> tuple[Curv
         y, low, high = (plotted(metric, values)[mean.epochs <= reached] for values in (mean.values, *edges))
         if not len(y):
             continue
-        many = "" if curve.split == "train" else f", mean of {band.runs}" if band.runs > 1 else ", one other"
-        behind = replace(curve, label=f"seeds {curve.split}{many}", x=mean.epochs[: len(y)], y=y, clock=band.clock)
+        group = f"{MEAN_OF}{band.runs} seeds" if band.runs > 1 else "1 seed"
+        behind = replace(curve, group=group, x=mean.epochs[: len(y)], y=y, clock=band.clock)
         found.append(replace(behind, latest=None, faint=True, band=(low, high)))
     return tuple(found)
 
