@@ -250,6 +250,8 @@ def test_a_band_is_shaded_between_its_edges_and_belongs_to_the_plot() -> None:
     assert abs(shaded[-1] - row(2)) <= 1
     assert {*range(shaded[0], shaded[-1] + 1)} - {*shaded} <= {row(5)}  # where the line is
     assert any(str(span.style) == palette.SKY for span in drawn.lines[row(5)].spans)
+    filled = drawn.lines[row(3)].plain[drawn.frame.left + 4 : drawn.frame.left + 40]
+    assert all(bin(ord(cell) - 0x2800).count("1") == 4 for cell in filled)  # half of its dots: an area
     rows = plain(draw_plot([one], 60, 20, Axis(), Axis(), ascii_only=True))
     assert rows[row(3)].count(":") > 40
     # Bands that meet are told apart without colours.

@@ -276,14 +276,14 @@ def _drawable_band(
 
 
 def shade(frame: PlotFrame, band: tuple[Values, Values, Values], ascii_only: bool, kind: int = 0) -> NDArray[np.uint32]:
-    """The characters, (rows, columns), of every fourth dot between the edges of a band; `kind` is a place in BANDS, so
+    """The characters, (rows, columns), of every second dot between the edges of a band; `kind` is a place in BANDS, so
     that bands which meet are told apart without colours too."""
     x, low, high = (frame.x.places(band[0]), *(frame.y.places(edge, FAR) for edge in band[1:]))
     across, up = np.arange(frame.columns * ACROSS), np.arange(frame.rows * DOWN)[::-1, None]
     scale = frame.x.dots / ACROSS, frame.y.dots / DOWN
     edges = [np.interp(across * scale[0], x, edge) / scale[1] for edge in (low, high)]
     inside = (up >= edges[0]) & (up <= edges[1]) & (across * scale[0] >= x[0]) & (across * scale[0] <= x[-1])
-    drawn = (up % 2 == 0) & ((across + up // 2) % 2 == 0), (across - up) % 4 == 0, (across + up) % 4 == 0
+    drawn = (across + up) % 2 == 0, (across - up) % 4 < 2, (across + up) % 4 < 2
     dots = inside & drawn[0 if ascii_only else kind]  # a thin band has not a dot of a line in every cell
     cells = (dots.reshape(frame.rows, DOWN, frame.columns, ACROSS) * BITS[:, None, :]).sum((1, 3))
     return np.where(cells > 0, ord(BANDS[kind]) if ascii_only else BRAILLE + cells, BLANK).astype(np.uint32)
