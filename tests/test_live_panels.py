@@ -588,7 +588,7 @@ async def test_a_run_without_times_says_so(lab: Laboratory) -> None:
 async def test_the_error_row_comes_and_goes_with_its_scale(played: Script) -> None:
     played.writer.close("finished")
     async with open_desk(played.run) as desk:
-        await desk.shows("input", "noisy", "output", "error", "brightest error")
+        await desk.shows("input", "noisy", "output", "error", "error: black 0, brightest 0.05")
         await desk.press("d")
         await desk.until(lambda: "error" not in desk.panel("images"))
         assert "brightest" not in note(desk, "images")

@@ -23,7 +23,7 @@ from tuiae.render import palette, ticks
 from tuiae.render.confusion import MatrixLook, draw_confusion
 from tuiae.render.curves import EMPTY, Curve, Look, draw_curves, prepare, train_and_test
 from tuiae.render.dots import thin
-from tuiae.render.grid import image_grid, plan
+from tuiae.render.grid import cell_sizes, image_grid, plan
 from tuiae.render.legend import legend
 from tuiae.render.log import fit_line, log_line
 from tuiae.render.pixels import RAMPS, character_ramp, half_blocks, resample
@@ -208,6 +208,34 @@ def test_small_pictures_are_enlarged_by_whole_factors(size: tuple[int, int], cel
     layout = plan((8, *size), 3, 200, 60, gutter=8)
     assert layout is not None
     assert (layout.columns, layout.rows) == cell
+
+
+def test_tiny_pictures_are_fewer_rather_than_below_their_own_size() -> None:
+    assert cell_sizes(8, 8)[-1] == (6, 3)
+    layout = plan((8, 8, 8), 3, 28, 13, gutter=8)
+    assert layout is not None
+    assert (layout.columns, layout.rows, layout.shown) == (8, 4, 2)
+
+
+async def test_errors_beside_smaller_pictures_leave_them_about_as_large() -> None:
+    app = Gallery()
+    async with app.run_test(size=(200, 60)) as pilot:
+        panel, rows = app.query_one(ImagesPanel), images_of((28, 28))[:2]
+        panel.show(rows, error=(("error", np.zeros((8, 3, 28, 28), np.uint8)), ""))
+        panel.error = False
+        await pilot.pause()
+        assert panel.resize_pictures(-1)
+        assert panel.resize_pictures(-1)
+        before = widest(panel)
+        panel.toggle_error()
+        assert 0.6 * before <= widest(panel) <= before
+        panel.toggle_error()
+        assert widest(panel) == before
+
+
+def widest(panel: ImagesPanel) -> int:
+    """The columns of a picture that shows."""
+    return max(map(len, re.findall("▀+", panel.drawing(*panel.content_size).plain)))
 
 
 def test_grid_labels_rows_and_captions_columns() -> None:

@@ -294,7 +294,11 @@ def test_errors_have_a_scale_that_is_said_and_colours_of_their_own() -> None:
     found = error_row(Sample(3, inputs=inputs, reconstructions=made))
     assert found is not None
     (label, pictures), scale = found
-    assert (label, pictures.shape, scale) == ("error", (4, 3, 8, 8), "brightest error: 0.5 of a pixel's range")
+    assert (label, pictures.shape, scale) == ("error", (4, 3, 8, 8), "error: black 0, brightest 0.5")
+    inputs[:] = 255
+    whole = error_row(Sample(3, inputs=inputs, reconstructions=255 - inputs))
+    assert whole is not None
+    assert whole[1] == ""  # all that a pixel can have needs no words
     wrong, right = pictures[0, :, 2, 0], pictures[0, :, 0, 0]
     assert len(set(wrong.tolist())) == 3
     assert tuple(right) == palette.ERROR_RAMP[0]

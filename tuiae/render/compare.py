@@ -13,7 +13,7 @@ from rich.text import Text
 from tuiae.config import short_key, value_text
 from tuiae.render import palette
 from tuiae.render.curves import Curve
-from tuiae.render.grid import LABEL_LIMIT, LEAST_ROWS, image_grid
+from tuiae.render.grid import LABEL_LIMIT, LEAST_ROWS, image_grid, least_lines
 from tuiae.render.legend import mid_epochs, plotted, train_series
 from tuiae.render.pixels import CaptionRow, ImageRow, sample_captions
 from tuiae.render.status import state_sign
@@ -371,9 +371,10 @@ def _fitting_rows(shared: SharedImages, height: int) -> tuple[list[ImageRow], li
     inputs = (("input", shared.inputs), ("noisy", shared.noisy))
     rows = [(name, images) for name, images in inputs if images is not None]
     words: list[CaptionRow] = []
-    free, kept = height - LEAST_ROWS * len(rows), set()
+    least = least_lines(shared.inputs.shape[-2]) if shared.inputs is not None else LEAST_ROWS
+    free, kept = height - least * len(rows), set()
     for entry in sorted(shared.entries, key=lambda entry: int(entry.key.lstrip(ascii_uppercase) or 0)):
-        cost = 1 if entry.sample is None or entry.sample.reconstructions is None else LEAST_ROWS
+        cost = 1 if entry.sample is None or entry.sample.reconstructions is None else least
         if cost <= free:
             free -= cost
             kept.add(entry.key)

@@ -30,7 +30,7 @@ from tuiae.render import palette
 from tuiae.render.code_map import class_color
 from tuiae.render.curves import Curve, Look, draw_curves
 from tuiae.render.grid import MOST_ENLARGED, draw_large, fit_gallery, fit_row, plan
-from tuiae.render.pixels import Pixels, draw_picture, error_pictures, resample
+from tuiae.render.pixels import Pixels, draw_picture, error_pictures, error_scale, resample
 from tuiae.render.plot import bar_rows, put
 from tuiae.render.text import beside, centred, clean, join_lines, lines_of, number, percent, shorten
 
@@ -213,8 +213,8 @@ def draw_tried(answer: Reconstruction, clean: Pixels, width: int, height: int, m
     pictures = np.stack(np.broadcast_arrays(answer.noisy[0], made, wrong[0]))
     words = ["noisy" if (answer.noisy[0] != clean).any() else "input", "output", "error"]
     figures = f"mse {number(float(answer.mse[0]))} · {wrong_pixels(made, clean)}/{made[0].size} pixels wrong"
-    brief, scaled = figures.replace(" pixels", ""), f" · error to {scale:g}"
-    forms = [f"{figures} · brightest error: {scale:g} of a pixel's range", figures + scaled, brief + scaled]
+    brief, scaled = figures.replace(" pixels", ""), f" · {said}" if (said := error_scale(scale)) else ""
+    forms = [figures + scaled, brief + scaled, figures]
     figures = next((form for form in forms if len(form) <= width), brief)
     if height < _WITH_FIGURES:
         return _draw_trio(pictures, words, width, height, mode)

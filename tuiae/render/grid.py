@@ -21,6 +21,8 @@ from tuiae.runs.snapshot import Sample
 MOST_ENLARGED = 4
 LEAST_ROWS = 3
 """Lines below which a shrunk picture shows nothing."""
+OWN_SIDE = 12
+"""Pixels of a side from which pictures are first shown at their own size; smaller ones are enlarged at least so far."""
 LEAST_SHOWN = 4
 NARROW, LEAST_SHOWN_NARROW = 60, 3
 """Columns below which fewer and larger pictures say more."""
@@ -57,20 +59,26 @@ def cell_sizes(image_width: int, image_height: int) -> list[tuple[int, int]]:
     ]
 
 
+def least_lines(height: int) -> int:
+    """The lines below which a picture of this height shows nothing: of a tiny one those of its own size."""
+    return (height + 1) // 2 if height < OWN_SIDE else LEAST_ROWS
+
+
 def plan(
     shape: tuple[int, ...], kinds: int, width: int, height: int, gutter: int, least: int | None = None
 ) -> GridLayout | None:
     """The largest layout for `kinds` rows of (N, H, W) pictures, or None when nothing fits.
 
     Every row must fit the height, and at least `least` pictures the width: without it four (three where it is narrow),
-    or all there are.
+    or all there are; tiny ones are fewer rather than below their own size.
     """
     number, image_height, image_width = shape
+    tiny = least is None and image_height < OWN_SIDE
     if least is None:
         least = min(LEAST_SHOWN if width >= NARROW else LEAST_SHOWN_NARROW, number)
     for columns, rows in cell_sizes(image_width, image_height):
         shown = min(number, (width - gutter + 1) // (columns + 1))
-        if shown < least:
+        if shown < (1 if tiny and columns == image_width else least):
             continue
         crisp = columns % image_width == 0
         for gap in (1, 0) if crisp else (int(rows >= ROOMY),):
@@ -159,8 +167,6 @@ def sample_grid(sample: Sample, width: int, height: int, mode: str = "blocks") -
 
 # Samples whole: the pictures of each beside or below each other
 
-OWN_SIDE = 12
-"""Pixels of a side from which pictures are first shown at their own size; smaller ones are enlarged at least so far."""
 _BETWEEN = 3  # cells between two samples, each of several pictures beside each other
 
 

@@ -220,7 +220,7 @@ LEAST_LIVE = 4  # live points an epoch: each is a mean over the batches before i
 def second_metrics(snapshot: Snapshot) -> tuple[str, ...]:
     """The metrics of a run that can stand beside its loss, terms of a loss of its own first; accuracy while there is
     none yet."""
-    found = tuple(name for name in SECOND if ("test", name) in snapshot.series)
+    found = tuple(name for name in SECOND if ("test", name) in snapshot.series and not snapshot.repeats_loss(name))
     if snapshot.tracked is not None:  # whose metrics are its own
         every = dict.fromkeys(
             (*found, *(name for split, name in snapshot.series if split in ("test", "train", "live")))
@@ -228,6 +228,14 @@ def second_metrics(snapshot: Snapshot) -> tuple[str, ...]:
         found = tuple(name for name in every if name != snapshot.main_metric)
         return found or (ACCURACY,)
     return (*own_terms(snapshot), *found) or (ACCURACY,)
+
+
+def only_metric(snapshot: Snapshot) -> str:
+    """What a run measures that has no other metric than the one beside its loss."""
+    (name,) = second_metrics(snapshot)
+    if not any((split, name) in snapshot.series for split in ("test", "train", "live")):
+        return f"this run measures its {snapshot.main_metric} alone"
+    return f"this run measures its {snapshot.main_metric} and its {plot_title(name).partition(',')[0]}, and no more"
 
 
 def own_terms(snapshot: Snapshot) -> tuple[str, ...]:

@@ -305,7 +305,12 @@ def error_row(sample: Sample) -> tuple[ImageRow, str] | None:
     if clean_images is None or made is None or clean_images.shape != made.shape or not made.size or made.ndim != 4:
         return None
     pictures, scale = error_pictures(made, clean_images)
-    return ("error", pictures), f"brightest error: {scale:g} of a pixel's range"
+    return ("error", pictures), error_scale(scale)
+
+
+def error_scale(scale: float) -> str:
+    """The errors that the ends of their ramp stand for, in words; empty where these are all that a pixel can have."""
+    return f"error: black 0, brightest {scale:g}" if scale < 1 else ""
 
 
 def error_pictures(made: Pixels, wanted: Pixels) -> tuple[NDArray[Any], float]:

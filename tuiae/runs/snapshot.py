@@ -234,6 +234,11 @@ class Snapshot:
         series = self.series.get((split, metric))
         return series.last if series else None
 
+    def repeats_loss(self, metric: str) -> bool:
+        """Returns whether this is the mse of a run whose loss it is."""
+        mse, loss = (self.series.get(("test", name)) for name in ("mse", self.main_metric))
+        return metric == "mse" and mse is not None and loss is not None and np.array_equal(mse.values, loss.values)
+
     def best(self, split: str, metric: str) -> Best | None:
         """The best value so far; None where nothing finite was measured."""
         series = self.series.get((split, metric))

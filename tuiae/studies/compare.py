@@ -188,7 +188,8 @@ class Comparison:
     @property
     def metrics(self) -> tuple[str, ...]:
         """Names of the metrics on test images, loss and accuracy first."""
-        names = {name for entry in self.entries for split, name in entry.snapshot.series if split == "test"}
+        runs = [entry.snapshot for entry in self.entries]
+        names = {name for run in runs for split, name in run.series if split == "test" and not run.repeats_loss(name)}
         first = [name for name in ("loss", "accuracy") if name in names]
         return (*first, *sorted(names - set(first)))
 

@@ -31,7 +31,7 @@ KeyGroup = tuple[str, Sequence[KeyRow]]
 AROUND = (6, 2)
 """Columns and lines of the dialog around the keys, its scrollbar included."""
 GAP = 2  # cells between columns
-KEY_CELLS = 6
+KEY_CELLS = 6  # at least
 SAMPLES = [(", .", "the sample before, or after"), ("< >", "the first, or back to the newest")]
 
 
@@ -42,7 +42,8 @@ def key_rows(keys: Sequence[Key]) -> list[KeyRow]:
     moves = [key for key in keys if key.action.startswith("move(")]
     farther = sorted({key.key.partition("+")[0] for key in moves if "+" in key.key}, reverse=True)
     words = f"cursor; {', '.join(farther)}: farther" if farther else "cursor"
-    return [("arrows", words), *rows] if moves else rows
+    upright = any(key.key.endswith(("up", "down")) for key in moves)
+    return [("arrows" if upright else "left right", words), *rows] if moves else rows
 
 
 def draw_help(groups: Sequence[KeyGroup], width: int, height: int) -> Text:
@@ -66,9 +67,9 @@ def draw_help(groups: Sequence[KeyGroup], width: int, height: int) -> Text:
 
 
 def _block(name: str, rows: Sequence[KeyRow]) -> Text:
-    lines = [Text(name, "bold")]
+    lines, cells = [Text(name, "bold")], max(KEY_CELLS, *(len(key) for key, _ in rows))
     for key, words in rows:
-        lines.append(Text.assemble((fitted(key, KEY_CELLS, right=True), f"bold {palette.SKY}"), f"  {words}"))
+        lines.append(Text.assemble((fitted(key, cells, right=True), f"bold {palette.SKY}"), f"  {words}"))
     return join_lines(lines)
 
 

@@ -273,7 +273,7 @@ CURVES = (
     Key("end", "newest", "", "cursor on the newest point", "Last"),
     Key("plus,equals_sign", "zoom_x(0.5)", "", "closer, around the cursor", "Closer", also="zoom in closer plot"),
     Key("minus", "zoom_x(2)", "", "farther away", "Farther", also="zoom out plot"),
-    Key("up", "zoom_y(0.5)", "", "closer in y, around the cursor", "Zoom y", face="up down", also="range scale plot"),
+    Key("up", "zoom_y(0.5)", "", "closer in y, at the cursor", "Zoom y", face="up down", also="range scale plot"),
     Key("down", "zoom_y(2)", "", "farther away in y", also="range scale zoom out plot"),
     Key("shift+up", "shift_y(0.25)", "", "up, once y is zoomed", also="range pan plot"),
     Key("shift+down", "shift_y(-0.25)", "", "down, once y is zoomed", also="range pan plot"),

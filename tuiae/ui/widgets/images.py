@@ -232,8 +232,14 @@ class ImagesPanel(PixelPanel):
         return self.first != before
 
     def toggle_error(self) -> bool:
-        """Show or hide the pictures of errors, whatever room there is; returns whether there are any."""
+        """Show or hide the pictures of errors, whatever room there is, all about as large as before; returns whether
+        there are any."""
+        before = self._layout()
         self.error = not self._shows_error(self._room)
+        layouts, usual = self._layouts(self._shows_error(self._room), self._room)
+        if layouts and before is not None and self.enlarged:
+            nearest = min(range(len(layouts)), key=lambda place: abs(layouts[place].columns - before.columns))
+            self.enlarged = usual - nearest
         return self._error is not None
 
     def _shows_error(self, room: tuple[int, int]) -> bool:
