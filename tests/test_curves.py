@@ -130,6 +130,9 @@ async def test_zooming_in_y_shows_what_a_curve_has_at_the_cursor(
             frame = panel.frame()
             assert frame is not None
             assert frame.y.limits[0] <= around <= frame.y.limits[1]
+        panel.turn(View(width=5.0))
+        panel.look = Look(log_x=True, split="train")
+        assert str(panel.border_subtitle).startswith("zoomed, 0 shows all · log x")
 
 
 STEPS = 20  # an epoch

@@ -139,7 +139,7 @@ def test_a_wide_character_takes_its_two_cells_of_the_axis() -> None:
 def test_a_logarithmic_x_and_times_have_round_ticks_too() -> None:
     y = np.linspace(1, 2, 6)
     foot = plain(draw_plot([PlotSeries(10.0 ** np.arange(6), y)], 70, 12, Axis(log=True, kind="step"), Axis()))[-1]
-    assert foot.split() == ["1", "10", "100", "1e3", "1e4", "1e5"] or "1000" in foot
+    assert foot.split() == ["1", "10", "100", "1,000", "10,000", "100k"]
     spots = draw_plot([PlotSeries(np.array([0.0, 5400.0]), y[:2])], 70, 12, Axis(kind="time", name="time"), Axis())
     assert "1:00:00" in plain(spots)[-1]
     assert "30:00" in plain(spots)[-1]

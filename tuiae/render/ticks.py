@@ -270,8 +270,19 @@ def labels(values: Sequence[float], kind: Kind = "number") -> list[str]:
 
 
 def log_labels(ticks: Sequence[float]) -> list[str]:
-    """Each power written on its own: `0.01`, `5`, `2e-5`."""
-    return [_short(f"{10**tick:.3g}") for tick in ticks]
+    """Each power written on its own: `0.01`, `5`, `1,000`, `100k`, `2e-5`; those that are equally far apart as on a
+    linear axis."""
+    values = [10**tick for tick in ticks]
+    gaps = [after - before for before, after in pairwise(values)]
+    if len(gaps) > 1 and max(gaps) < 1.01 * min(gaps):
+        return labels(values)
+    return [_written(value) for value in values]
+
+
+def _written(value: float) -> str:
+    if 1e3 <= value < 1e9:
+        return f"{value:,.0f}" if value < 1e5 else _thousands(value)
+    return _short(f"{value:.3g}")
 
 
 def _short(number: str) -> str:

@@ -146,15 +146,14 @@ class CurvesPanel(PicturePanel):
     def turn(self, view: View) -> None:
         """Look at a part of the curves, with or without a cursor, and say in the frame how things are shown."""
         self._view, look = view, self.look
-        notes = [log_note(self.lines, look)] if look.log_x or look.log_y else []
+        notes = ["zoomed, 0 shows all"] if self._is_zoomed else []
+        notes += [log_note(self.lines, look)] if look.log_x or look.log_y else []
         if look.smoothing:
             notes.append(f"smoothed {SMOOTHING[look.smoothing]:g}")
         if look.split:
             notes.append(f"{look.split} only")
         if any(line.band is not None for line in self.lines):
             notes.append(BAND_NOTE)
-        if self._is_zoomed:
-            notes.append("zoomed, 0 shows all")
         self.set_title(self._title, " · ".join(notes))
         self.changed()
 
