@@ -116,7 +116,7 @@ async def test_an_edit_is_told_when_it_counts_and_forgotten_when_the_run_is_over
     async with open_desk(played.run) as desk:
         await ask_for_an_edit(desk)
         await desk.press(*"0.0003", "enter")
-        await desk.until(lambda: "asked: it is in force from the next step on" in desk.message)
+        await desk.until(lambda: "asked for learning rate 0.0003, from the next step on" in desk.message)
         edit(played, "training.learning_rate", 0.001, 0.0003, 8)
         await desk.until(lambda: "learning rate is 0.0003 from step 8 on" in desk.message)
         played.writer.close("finished")
@@ -164,6 +164,22 @@ async def test_a_run_that_paused_by_itself_says_so(lab: Laboratory) -> None:
         played.writer.status(now=True, state="running")
         await desk.until(lambda: desk.state == "running" and "by itself" not in desk.screen)
     played.writer.close("finished")
+
+
+async def test_an_answer_to_a_key_goes_with_the_next_one(lab: Laboratory) -> None:
+    played = script(lab.runs)
+    played.play(2)
+    played.writer.close("finished")
+    async with open_desk(played.run) as desk:
+        await desk.until(lambda: desk.message.startswith("r starts"))
+        could = desk.message
+        for answered, key in (("no histograms", "h"), ("too few epochs to say anything", "u")):
+            await desk.press(key)
+            await desk.until(lambda words=answered: desk.message.startswith(words))
+            await desk.press("n")  # and another one with an answer of its own
+            await desk.until(lambda: "no confusion matrix" in desk.message)
+            await desk.press("comma")
+            await desk.until(lambda: desk.message == could)
 
 
 async def test_a_run_that_is_still_to_be_read_is_named(lab: Laboratory) -> None:

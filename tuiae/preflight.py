@@ -18,6 +18,7 @@ from tuiae.files import read_json
 from tuiae.images import ImageRecord, differences, held_out_of, is_own, place_of, refusal, with_absolute_path
 from tuiae.machine import VISIBLE, users_environment
 from tuiae.models.geometry import ImageShape, LayerInfo, check_batch, count_parameters, head_layers, network_layers
+from tuiae.runs.evidence import slow_rate
 from tuiae.runs.paths import RunPaths
 from tuiae.runs.query import find_run
 from tuiae.runs.reader import read_config, read_images
@@ -257,10 +258,6 @@ def check_cards(size: int, cards: int) -> None:
 
 # Warnings: each of these was seen to waste a training.
 
-SLOW_SGD = 0.1
-"""Learning rate over (1 - momentum) below which SGD on a mean over pixels learns next to nothing: on MNIST 0.001 ended
-at 0.232 after 50 epochs and 0.05 at 0.092, where the mean image has 0.067 (docs/reproduction.md,
-andruskiewitsch-2020)."""
 WILD_ADAM = 2e-2
 """Learning rate above which Adam's steps, which have its length, throw small networks about: at 0.01 tp5-2022 still
 learned its characters, at 0.1 with none of five seeds."""
@@ -325,12 +322,11 @@ def _images(config: RunConfig, dataset: DatasetInfo) -> Iterator[str]:
 
 def _rates(config: RunConfig) -> Iterator[str]:
     training = config.training
-    plain = not config.is_classifier and not config.model.is_variational
     if training.optimizer == "sgd":
-        if plain and training.loss != "sse" and training.learning_rate / (1 - training.momentum) < SLOW_SGD:
+        if training.learning_rate < (slow := slow_rate(config)):
             yield (
                 f"sgd at {training.learning_rate:g} hardly moves a loss that is a mean over pixels: "
-                f"raise training.learning_rate to {SLOW_SGD:g} or more, or take adam"
+                f"raise training.learning_rate to {slow:g} or more, or take adam"
             )
     elif training.learning_rate > WILD_ADAM:
         yield f"{training.optimizer} at {training.learning_rate:g} rarely learns anything: 0.001 is usual"

@@ -320,14 +320,14 @@ def added(before: tuple[Any, ...], after: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 def own_pause(snapshot: Snapshot) -> str:
-    """The finding for which a paused run paused by itself, such as `overfitting`; empty when it did not."""
+    """The finding for which a paused run paused by itself, such as `one picture`; empty when it did not."""
     if snapshot.status.state != "paused":
         return ""
     for note in reversed(snapshot.notes):
         if note.kind == "start" or (note.kind == "command" and note.text.startswith("resumed")):
             break
         if note.kind == "warning" and note.text.startswith(AUTO_PAUSE):
-            return note.text.removeprefix(f"{AUTO_PAUSE}, ").partition(":")[0]
+            return note.text.removeprefix(f"{AUTO_PAUSE}, ").partition(":")[0].replace("-", " ")
     return ""
 
 

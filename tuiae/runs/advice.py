@@ -10,7 +10,7 @@ import numpy as np
 
 from tuiae.config import RunConfig, short_key, typed
 from tuiae.runs.control import Edit, offered
-from tuiae.runs.evidence import HIGH_RATE, Evidence
+from tuiae.runs.evidence import HIGH_RATE, Evidence, slow_rate
 
 FEW_STEPS = 100  # before them a rate that is not high has not shown yet whether it is too low
 SOME, MUCH = 3, 10  # times, by which a remedy changes a rate: where the training goes well otherwise, and where not
@@ -46,6 +46,11 @@ def rounded(value: float) -> float:
 
 
 # Another rate, or an edit taken back.
+
+
+def much_lower(evidence: Evidence) -> float:
+    """A rate for a training that is thrown about: a tenth, and never one at which that goes on."""
+    return rounded(min(evidence.rate / MUCH, evidence.high_rate / SOME))
 
 
 def lower_rate(evidence: Evidence) -> Advice:
@@ -99,7 +104,10 @@ def other_rate(evidence: Evidence) -> Advice:
         longer = Remedy({"training.epochs": 2 * training.epochs})
         return f"{advice} or lower training.batch_size (now {training.batch_size})", (longer, smaller)
     else:
-        advice, other = "raise", Remedy({key: rounded(min(MUCH * evidence.rate, high))})
+        advice, other = (
+            "raise",
+            Remedy({key: rounded(min(max(MUCH * evidence.rate, slow_rate(evidence.config)), high))}),
+        )
     advice = f"{advice} {key} (now {evidence.rate:g})"
     if training.optimizer == "sgd":
         advice += ", or take training.optimizer = 'adam'"

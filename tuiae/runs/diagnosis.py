@@ -16,7 +16,6 @@ import numpy as np
 from tuiae.config import RunConfig, learning_rate
 from tuiae.runs.advice import (
     BEST,
-    MUCH,
     SOME,
     START,
     Remedy,
@@ -26,6 +25,7 @@ from tuiae.runs.advice import (
     excessive_raise,
     fork_advice,
     lower_rate,
+    much_lower,
     other_rate,
     rounded,
 )
@@ -113,13 +113,21 @@ def diagnose(snapshot: Snapshot, sample: Sample | None = None) -> tuple[Finding,
     return tuple(sorted(found, key=lambda finding: -finding.severity))
 
 
+def nothing_found(snapshot: Snapshot) -> str:
+    """Why `diagnose` advises nothing, for whoever asks."""
+    config = snapshot.current_config
+    if config is not None and Evidence(snapshot, config).recent.count < EARLY:
+        return f"too few epochs to say anything: curves are judged from the {EARLY}th evaluation on"
+    return "the curves of this run ask for no other settings"
+
+
 # What the loss does: explanations of one curve.
 
 
 def divergence(evidence: Evidence) -> Finding | None:
     """A loss that is not a number, or is far above its best on training images too."""
     rate, begin = f"lower training.learning_rate (now {evidence.rate:g})", BEST if evidence.has_weights else START
-    lower = Remedy({"training.learning_rate": rounded(evidence.rate / MUCH)}, begin)
+    lower = Remedy({"training.learning_rate": much_lower(evidence)}, begin)
     if evidence.failure.startswith(DIVERGED):
         if raises := raises_of(evidence.config, evidence.suspects):
             return Finding("divergence", Severity.SERIOUS, evidence.failure, *fork_advice(evidence, raises[-1]))
@@ -327,7 +335,7 @@ def dead_units(evidence: Evidence) -> Finding | None:
     if count == model.latent:
         sentence = f"all {count} units of the code are dead (every test image has the same code)"
     key, first, rate = "training.learning_rate", evidence.first_rate, evidence.rate
-    advice, lower = f"start again with a lower {key} (now {rate:g})", rounded(rate / MUCH)
+    advice, lower = f"start again with a lower {key} (now {rate:g})", much_lower(evidence)
     if first > rate:  # they do not come back at a lower rate, and may never have died at it
         advice, lower = f"start again with {key} {rate:g} (it began with {first:g})", rate
     remedies: tuple[Remedy, ...] = (Remedy({key: lower}, START),)
@@ -350,7 +358,7 @@ def one_picture(evidence: Evidence, sample: Sample | None) -> Finding | None:
     share = float(np.mean(np.std(sample.reconstructions, axis=0))) / differ if differ else 1.0
     if share > ALIKE:
         return None
-    sentence = f"it gives much the same picture for every image (they differ by {share:.0%} of what the images do)"
+    sentence = f"it gives much the same picture for every image (they differ {share:.0%} as much as the images do)"
     # A slow training may still leave it behind; one that is thrown about so has lost what its gradients could use.
     is_high = evidence.rate > evidence.high_rate
     recent = evidence.recent.test[-SETTLED:]

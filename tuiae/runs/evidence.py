@@ -16,6 +16,19 @@ SETTLED = 3  # evaluations in a row that have to agree: the first ones of a trai
 HIGH_RATE = {"adam": 3e-3, "adamw": 3e-3, "rmsprop": 3e-3, "sgd": 1.0}
 """Optimizer -> the learning rate above which a training that does not move is more likely thrown about than slow."""
 
+SLOW_SGD = 0.1
+"""Learning rate over (1 - momentum) below which SGD on a mean over pixels learns next to nothing: on MNIST 0.001 ended
+at 0.232 after 50 epochs and 0.05 at 0.092, where the mean image has 0.067 (docs/reproduction.md,
+andruskiewitsch-2020)."""
+
+
+def slow_rate(config: RunConfig) -> float:
+    """The learning rate below which SGD learns next to nothing; 0 where nothing is known of that."""
+    training, is_mean = config.training, not (config.is_classifier or config.model.is_variational)
+    if training.optimizer != "sgd" or training.loss == "sse" or not is_mean:
+        return 0.0
+    return SLOW_SGD * (1 - training.momentum)
+
 
 @dataclass(frozen=True)
 class Evaluations:

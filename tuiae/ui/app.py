@@ -202,7 +202,8 @@ class TuiaeApp(TerminalApp[str]):
         if isinstance(self.screen, ChoiceDialog):
             self.bell()
             return
-        answers = [("leave", "Quit, and leave it running"), ("stop", "Save and stop it"), ("cancel", "Cancel")]
+        state = "paused" if snapshot.status.state == "paused" else "running"
+        answers = [("leave", f"Quit, and leave it {state}"), ("stop", "Save and stop it"), ("cancel", "Cancel")]
         others = self.session.others_live()
         beside = f" {others} more {'run goes' if others == 1 else 'runs go'} on in any case." if others else ""
         question = f"{clean(snapshot.title, 60)} is {snapshot.status.state}.{beside} What becomes of it when you quit?"
@@ -215,7 +216,8 @@ class TuiaeApp(TerminalApp[str]):
         if snapshot is None or not snapshot.status.live:
             self.exit("")  # it ended while the question stood
         elif answer == "leave":
-            self.exit(farewell(snapshot.id, "goes on; come back with:", "attach"))
+            words = "stays paused" if snapshot.status.state == "paused" else "goes on"
+            self.exit(farewell(snapshot.id, f"{words}; come back with:", "attach"))
         else:
             self.session.send("stop")
             self.exit(farewell(snapshot.id, "is saving and stopping; go on with:", "resume"))

@@ -39,7 +39,7 @@ from tuiae.source import UntrustedCodeError, of_run
 from tuiae.studies.labels import suggest_name
 
 CHANGED = " changed"
-CLOSED_COLUMNS = 20
+CLOSED_COLUMNS = 19
 """What the field for the preset shows of an entry while its list is closed."""
 PRESET_COLUMNS = 32
 """From there on the list of presets says what each one teaches; the field is narrower while the list is closed."""
@@ -126,7 +126,8 @@ class Draft:
         found: list[tuple[Any, str]] = []
         for name in (origin, *teaches) if origin not in teaches else teaches:
             marked = changed and name == origin
-            words = Text(clean(name, CLOSED_COLUMNS - len(CHANGED) if marked else PRESET_COLUMNS))
+            most = CLOSED_COLUMNS - len(CHANGED) * marked if name == origin else PRESET_COLUMNS
+            words = Text(shorten_middle(clean(name), most))
             words.append(CHANGED * marked, "italic")
             words.pad_right(PRESET_COLUMNS - words.cell_len)
             found.append((words.append(f" {clean(teaches.get(name, 'as it was'), 200)}", "dim"), name))
@@ -359,7 +360,7 @@ def training_words(snapshot: Snapshot) -> str:
         return ""
     name, images = clean(snapshot.name or undated(snapshot.id), MOST_NAME), snapshot.images
     if status.silent:
-        return f"{name} gives {silence_words(status)}: it hangs, or was stopped · K kills its worker, after a question"
+        return f"{name} gives {silence_words(status)}: it hangs, or is suspended · K kills its worker, after a question"
     if status.state == "paused":
         epoch = of_epochs(status.epoch, status.epochs)
         return f"{name} is paused at epoch {epoch} · p goes on, e changes it, x saves and stops"

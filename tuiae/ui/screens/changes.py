@@ -131,7 +131,8 @@ def ask_edit(screen: BaseScreen, advised: Mapping[str, Any] | None = None) -> No
             ask_fork(screen, RunPaths(now.path), "", changes)  # it ended meanwhile, and the dialog said so
         elif changes:
             screen.session.edit(changes)
-            screen.message.hint("asked: it is in force from the next step on", "good")
+            words = ", ".join(f"{label_of(key)} {typed(value)}" for key, value in changes.items())
+            screen.message.hint(f"asked for {words}, from the next step on", "good")
 
     if snapshot.current_config is None:
         screen.show_dialog(TrackedEditDialog(snapshot.status.settings or {}), change)

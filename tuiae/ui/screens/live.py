@@ -20,7 +20,7 @@ from tuiae.render.pixels import Sheet
 from tuiae.render.status import idle_facts, state_badge, status_facts
 from tuiae.render.text import clean
 from tuiae.runs.advice import Remedy
-from tuiae.runs.diagnosis import Finding
+from tuiae.runs.diagnosis import Finding, nothing_found
 from tuiae.runs.paths import RunPaths
 from tuiae.runs.snapshot import Sample, Snapshot
 from tuiae.source import UntrustedCodeError
@@ -221,7 +221,8 @@ class LiveScreen(RunScreen):
         if any(finding.remedies for finding in self.session.findings):
             self.attempt(ask_remedy, self, self.session.findings, self._ask_anew)
         else:
-            self.message.hint("the curves of this run ask for no other settings", "caution")
+            snapshot = self.session.snapshot
+            self.message.remark(nothing_found(snapshot) if snapshot is not None else "no run is open: 1 lists them")
 
     def _ask_anew(self, run: RunPaths, config: RunConfig, remedy: Remedy) -> None:
         """Let the form ask for a run of a config with a remedy in it."""
@@ -290,7 +291,8 @@ class LiveScreen(RunScreen):
     def action_errors(self) -> None:
         """The row of errors below the pictures, or not."""
         if not self.query_one(ImagesPanel).toggle_error():
-            self.message.remark("no errors to show: this run reconstructs nothing")
+            waits = self.config is not None and not self.config.is_classifier
+            self.message.remark(f"no errors to show: {'no pictures yet' if waits else 'this run reconstructs nothing'}")
 
     def action_normalise(self) -> None:
         """The confusion matrix in counts, or in shares of each true class."""

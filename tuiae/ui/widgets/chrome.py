@@ -194,7 +194,8 @@ def _rank(key: Key | None, node: DOMNode) -> int:
 class MessageLine(Static):
     """One sentence. The kinds are `good`, `caution`, `bad` and `quiet`.
 
-    What was told stays: with `good` and `quiet` until the next key, with `caution` and `bad` until `release`.
+    What was told stays: with `good` and `quiet` until the next key, which brings back what could be done, with
+    `caution` and `bad` until `release`.
     """
 
     PASSING = ("good", "quiet")
@@ -203,12 +204,14 @@ class MessageLine(Static):
     """Whether quiet hints too may take several lines, though panels move for them."""
     _told = ""
     """The kind of what was told and stays; empty where a hint may take its place."""
-    _shown = ("", "")
-    _whole = _passes = False
+    _hinted = _shown = ("", "")
+    _whole = _passing = False
+    """Whether all of it shows, and whether it goes with the next key."""
 
     def hint(self, text: str, kind: str = "quiet") -> None:
         """Say what could be done now, unless what was told stays; of a quiet hint the parts before a ` · ` show that
         fit into one line."""
+        self._hinted = text, kind
         if not self._told:
             self._show(text, kind, whole=kind != "quiet")
 
@@ -228,14 +231,15 @@ class MessageLine(Static):
         self._told = ""
 
     def key_pressed(self) -> None:
-        """Let hints take the place of what was told of an earlier key."""
-        if self._told in self.PASSING:
+        """Let hints take the place of what was told of an earlier key: it would look like an answer to this one."""
+        if self._passing:
             self.release()
+            self.hint(*self._hinted)
 
     def _show(self, text: str, kind: str, whole: bool, passes: bool = False) -> None:
         if (text, kind) == self._shown:
             return
-        self._shown, self._whole, self._passes = (text, kind), whole or self.long, passes and not self.long
+        self._shown, self._whole, self._passing = (text, kind), whole or self.long, passes
         self.set_classes(f"-{kind}")
         self.update(Content(self._fitting()), layout=self._wrap())
 
@@ -244,9 +248,10 @@ class MessageLine(Static):
         panel moves: it lies over them."""
         wraps = self._whole and cell_len(clean(self._shown[0])) > self.content_size.width > 0
         self.set_class(wraps, "-long")
-        self.set_class(wraps and self._passes, "-over")
+        over = wraps and self._passing and not self.long
+        self.set_class(over, "-over")
         # Else the panels would take the line that it had among them.
-        self.screen.query(KeyLine).set_class(wraps and self._passes, "-apart")
+        self.screen.query(KeyLine).set_class(over, "-apart")
         return wraps
 
     def _fitting(self) -> str:
@@ -424,8 +429,12 @@ def ending_words(snapshot: Snapshot) -> str:
 
 def standing(snapshot: Snapshot) -> tuple[object, ...]:
     """What a key asks a worker to change: its state, whether it hangs, and the last checkpoint saved on request."""
-    saved = (note.text for note in reversed(snapshot.notes) if note.text.startswith("checkpoint saved"))
-    return snapshot.status.state, snapshot.status.silent, next(saved, "")
+    return snapshot.status.state, snapshot.status.silent, _saved(snapshot)
+
+
+def _saved(snapshot: Snapshot) -> str:
+    """The last of a run's notes on a checkpoint that somebody asked for."""
+    return next((note.text for note in reversed(snapshot.notes) if note.text.startswith("checkpoint saved")), "")
 
 
 def tell_news(message: MessageLine, before: Snapshot | None, now: Snapshot) -> bool:
@@ -445,6 +454,8 @@ def tell_news(message: MessageLine, before: Snapshot | None, now: Snapshot) -> b
             message.tell("R goes on with this run from where it stopped, r starts a new one", "caution")
         elif state == "finished" and was in LIVE_STATES:
             message.tell(ending_words(now), "good")
+        elif state == "starting" and was and was not in LIVE_STATES:
+            message.tell("it goes on from its last checkpoint…", "good")
         if now.status.refusal:
             message.tell(refusal_words(now.status), "bad")
         says_again = was != "" and (was in LIVE_STATES) != now.status.live
@@ -455,6 +466,8 @@ def tell_news(message: MessageLine, before: Snapshot | None, now: Snapshot) -> b
     if old_cause and not cause:
         message.release()
         says_again = True
+    if before is not None and (saved := _saved(now)) and saved != _saved(before):
+        message.tell(f"{saved}; it is kept, and f offers it", "good")
     new_edits = now.edits[len(before.edits) :] if before is not None else ()
     if new_edits and now.status.live:
         words = ", ".join(f"{label_of(edit.key)} is {edit.new:g}" for edit in new_edits)

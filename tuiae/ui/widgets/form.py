@@ -275,7 +275,9 @@ class ConfigForm(Lasting, Vertical):
             self._choice("preset").offer(offered, self.draft.origin)
         origin = f"{self.draft.origin}{' changed' * self._changed}"
         for folded in self.query(FoldedForm):  # which is gone before the form when the screen closes
-            folded.say(self._key, (origin, str(self._choice("model").value), self._dataset))
+            tags = self.query_one(f"#{OTHERS['tags']}", Input).value
+            said = (origin, str(self._choice("model").value), self._dataset, f"tags {tags}" if tags.strip() else "")
+            folded.say(self._key, filter(None, said))
 
     def on_key(self, event: Key) -> None:
         follow_arrow(event, self.query("Choice, Input, Button"))
