@@ -69,7 +69,9 @@ async def test_any_setting_is_found_changed_where_it_stands_and_started_with() -
         dialog = await find(desk, "gradient norm")
         assert dialog.chosen.key == "training.clip_norm"  # type: ignore[union-attr]
         assert "0 does not clip" in told(dialog)
-        await desk.press("enter", *"much", "enter")
+        await desk.press("enter")
+        await desk.shows("enter keeps it", "escape gives it up")
+        await desk.press(*"much", "enter")
         await desk.until(lambda: "training.clip_norm = 'much'" in told(dialog))
         await desk.press("ctrl+u", *"0.5", "enter")
         await desk.until(lambda: "it was 0" in told(dialog))

@@ -344,7 +344,7 @@ def visit_everything(terminal: Terminal, finished: str) -> None:
 
 def test_a_session_in_ascii_sends_no_character_above_127(lab: Laboratory, played: Script) -> None:
     with tuiae(lab, "attach", played.run.id, "--ascii") as terminal:
-        visit_everything(terminal, "v finished")
+        visit_everything(terminal, "+ finished")
         assert terminal.raw.isascii()
 
 

@@ -84,7 +84,7 @@ _32 = (3, 32, 32)
 
 EMBEDDED_SETS = (
     DatasetInfo("digits", "Handwritten digits (scikit-learn)", "embedded", (1, 8, 8), DIGITS, DIGITS_TRAIN, 297, True),
-    DatasetInfo("glyphs", "Characters of 5x7 pixels", "embedded", (1, 7, 5), GLYPHS, len(GLYPHS), len(GLYPHS), True),
+    DatasetInfo("glyphs", "Characters of 7x5 pixels", "embedded", (1, 7, 5), GLYPHS, len(GLYPHS), len(GLYPHS), True),
 )
 _PUBLISHED = (
     DatasetInfo("mnist", "MNIST, handwritten digits", "download", _28, DIGITS, 60_000, 10_000, False),

@@ -22,13 +22,13 @@ _SIGNS_LIKE = {
     # Of frames the double ones mark the focus, so that they are not drawn as the others are.
     "-": "─━╌┄┈╍┅┉╴╶╸╺⎯‐‑‒–—―−▔🮂↔⇔·",  # "·" parts two things that are said: a full stop would end the first
     "|": "│┃╎┆┊╏┇┋╵╷╹╻▏▕▎▊▌▐▍▋▉¦",
-    "+": "┌┐└┘┏┓┗┛╭╮╰╯├┤┬┴┼┠┨┯┷┣┫┳┻╋╠╣╦╩╬┡┩┢┪▒▄▃±",
+    "+": "✓✔┌┐└┘┏┓┗┛╭╮╰╯├┤┬┴┼┠┨┯┷┣┫┳┻╋╠╣╦╩╬┡┩┢┪▒▄▃±",
     "=": "═‖",
     "#": "║╔╗╚╝█▓■▇▆▅◼▮▪",
     ">": "→▶▸►⇒➜❯›»≥",
     "<": "←◀◂◄⇐❮‹«≤⏎↵",
     "^": "↑▲▴⇑△▵",
-    "v": "↓▼▾⇓▽▿✓✔",
+    "v": "↓▼▾⇓▽▿",
     "*": "●◉★✱◆",  # signs that tell curves apart differ here too
     "o": "○◌◯°◇□☐▢•øœ",
     "x": "✗✘✕✖×╳",

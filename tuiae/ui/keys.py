@@ -316,6 +316,8 @@ FILTER = (
     ("( )", "what belongs together"),
 )
 """What the help says of the words that find runs."""
+OF_WORKS = (("enter", "the trainings of a work"), ("enter", "there: the run, on Live"))
+"""What the help says of the key that chooses in the lists of Works."""
 
 
 @dataclass(frozen=True)
@@ -345,7 +347,7 @@ SCREENS: Mapping[str, ScreenKeys] = {
         {"the bench": BENCH}, {"on the canvas": CANVAS, "on the noise": SLIDER, "on the strip of pictures": STRIP}
     ),
     "compare": ScreenKeys({"the comparison": COMPARE}, {"on curves": CURVES}),
-    "works": ScreenKeys({"the works": WORKS}),
+    "works": ScreenKeys({"the works": WORKS}, more={"in the lists": OF_WORKS}),
 }
 """The screens by name, in the order of their digits. The module of that name in ui/screens has the class."""
 

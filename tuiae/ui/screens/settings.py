@@ -43,6 +43,11 @@ def setting_line(setting: Setting, value: Any, base: Any, width: int) -> Text:
     return line
 
 
+CHOOSING = "enter changes it · ctrl+z takes it back · escape closes"
+EDITING = "enter keeps it · escape gives it up"
+"""What the keys do, in the frame: in the list, and in the field over a value."""
+
+
 class SettingsDialog(Dialog[dict[str, Any]]):
     """The answer holds what was changed, by dotted key; there is none where nothing was."""
 
@@ -81,7 +86,7 @@ class SettingsDialog(Dialog[dict[str, Any]]):
             known.update({setting.key: setting.default for setting in self._settings if setting.key not in known})
 
     def compose(self) -> ComposeResult:
-        with self.frame("settings", self._title, "enter changes it · ctrl+z takes it back · escape closes"):
+        with self.frame("settings", self._title, CHOOSING):
             yield Input(placeholder="type to find: rate, schedule, warm-up, dropout…", compact=True, id="settings-find")
             with Vertical(id="settings-rows"):
                 rows = OptionList(compact=True, id="settings-list")
@@ -177,12 +182,17 @@ class SettingsDialog(Dialog[dict[str, Any]]):
             field.value = typed(value)
             field.focus()
             field.action_select_all()
+        self._say_keys(EDITING)
 
     def _edit_nothing(self) -> None:
         """Hide the fields; what is typed goes on finding."""
         self.query_one(Choice).display = self.query_one("#settings-value", Input).display = False
         self.judge("")
         self.query_one("#settings-find", Input).focus()
+        self._say_keys(CHOOSING)
+
+    def _say_keys(self, words: str) -> None:
+        self.query_one(".dialog").border_subtitle = words
 
     @on(Input.Submitted, "#settings-value")
     def _take_text(self, event: Input.Submitted) -> None:
