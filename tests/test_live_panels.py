@@ -636,7 +636,9 @@ async def test_pictures_stand_at_their_own_size_where_one_sample_has_room(
         await desk.press("right_square_bracket")
         await desk.shows(which.translate(str.maketrans("12", "23")))
         await desk.press("right_square_bracket", "right_square_bracket")
-        await desk.until(lambda: "no other pictures" in desk.message)
+        await desk.until(lambda: "these are the last" in desk.message)
+        await desk.press(*["left_square_bracket"] * 3)
+        await desk.until(lambda: "these are the first" in desk.message)
 
 
 async def test_curves_keep_fourteen_lines_beside_more_and_smaller_pictures(played: Script) -> None:

@@ -251,8 +251,8 @@ class LiveScreen(RunScreen):
         self.left.toggle_class("-machine")
 
     def action_next_metric(self) -> None:
-        if not self.view.next_metric():
-            self.message.remark("this run has no other metric beside its loss")
+        if words := self.view.next_metric():
+            self.message.remark(words)
 
     def action_look(self, name: str) -> None:
         """Another smoothing, axis or split on all curves."""
@@ -281,8 +281,8 @@ class LiveScreen(RunScreen):
 
     def action_walk(self, steps: int) -> None:
         """The pictures before those that show, or after."""
-        if not self.query_one(ImagesPanel).walk(steps):
-            self.message.remark("no other pictures: those that show are all there are that way")
+        if words := self.query_one(ImagesPanel).walk(steps):
+            self.message.remark(words)
 
     def action_spread(self) -> None:
         """The mean and the band of the run's other seeds behind its curves, or not."""

@@ -226,10 +226,13 @@ class ImagesPanel(PixelPanel):
         before, after = self._walked(steps)
         return before != after
 
-    def walk(self, steps: int) -> bool:
-        """Show the samples before these, or after; returns whether there are others."""
+    def walk(self, steps: int) -> str:
+        """Show the samples before these, or after; returns why not where there are none."""
         before, self.first = self._walked(steps)
-        return self.first != before
+        if self.first != before:
+            return ""
+        end = "the first" if steps < 0 else "the last"
+        return f"these are {end if self.can_walk(-steps) else 'all there are'}"
 
     def toggle_error(self) -> bool:
         """Show or hide the pictures of errors, whatever room there is, all about as large as before; returns whether

@@ -29,7 +29,15 @@ from tuiae.render.confusion import (
     whole_width,
 )
 from tuiae.render.curves import EMPTY, Curve, Look, on_one_axis
-from tuiae.render.legend import parent_curves, plot_title, run_curves, run_marks, second_metrics, seed_curves
+from tuiae.render.legend import (
+    only_metric,
+    parent_curves,
+    plot_title,
+    run_curves,
+    run_marks,
+    second_metrics,
+    seed_curves,
+)
 from tuiae.render.pixels import Sheet, error_row, sample_captions, sample_rows
 from tuiae.render.text import centred, count
 from tuiae.runs.snapshot import Sample, Snapshot
@@ -332,15 +340,15 @@ class RunView(Views):
         """What can stand beside the loss."""
         return second_metrics(self._snapshot) if self._snapshot is not None else ()
 
-    def next_metric(self) -> bool:
-        """Show the next metric beside the loss; returns whether the run has another one."""
+    def next_metric(self) -> str:
+        """Show the next metric beside the loss; returns in words what there is where that is all."""
         offered = self.metrics
         if self._snapshot is None or len(offered) < 2:
-            return False
+            return only_metric(self._snapshot) if self._snapshot is not None else "no run is open"
         shown = self._second if self._second in offered else offered[0]
         self._second = offered[(offered.index(shown) + 1) % len(offered)]
         self._show_curves(self._snapshot)
-        return True
+        return ""
 
     # Histograms
 
