@@ -31,9 +31,10 @@ from tuiae.files import read_json
 from tuiae.images import ImageRecord, read_record
 from tuiae.preflight import check
 from tuiae.runs import control
+from tuiae.runs.events import LossTrend
 from tuiae.runs.labels import Label, read_label, write_label
 from tuiae.runs.lineage import all_edits
-from tuiae.runs.listing import LossTrend, RunLister, summarise
+from tuiae.runs.listing import RunLister, summarise
 from tuiae.runs.paths import RunPaths
 from tuiae.runs.query import STATES
 from tuiae.runs.reader import RunReader, read_images, read_sample

@@ -8,6 +8,8 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 import pytest
@@ -21,10 +23,10 @@ from tuiae.errors import ConfigError, RunHeldError
 from tuiae.files import read_json, replace_json
 from tuiae.render.runs import Sort, arrange, find_columns, header_line, place_columns, run_line
 from tuiae.render.status import draw_details
-from tuiae.reproduce.state import find_process
+from tuiae.reproduce.state import StudyProcess, find_process
 from tuiae.runs import control
 from tuiae.runs.labels import relabel
-from tuiae.runs.listing import RunLister, StudyRow, fold, ids_inside, varying
+from tuiae.runs.listing import Line, RunLister, StudyRow, fold, ids_inside, varying
 from tuiae.runs.paths import RunPaths
 from tuiae.runs.process import kill_worker, process_start
 from tuiae.runs.reader import read_status
@@ -151,9 +153,59 @@ def test_a_sweep_that_has_only_begun_has_its_line(lab: Laboratory, sweep: list[R
         relabel(run, untag=["sweep:codes"])
     rows = RunLister(lab.runs).rows()
     assert not any(isinstance(line, StudyRow) for line in fold(rows, rows, ()))
-    for words, number in (("3 runs; watch one", "1 run"), ("0/3  started  latent=4", "1 of 3 runs")):
-        (study,) = (line for line in fold(rows, rows, (), {"sweep:codes": words}) if isinstance(line, StudyRow))
-        assert (study.number, study.trains, study.said) == (number, True, words)
+    (study,) = studies(fold(rows, rows, (), {"sweep:codes": "preparing"}))
+    assert (study.number, study.trains, study.said) == ("1 run", True, "preparing")
+
+
+def studies(lines: Sequence[Line]) -> list[StudyRow]:
+    return [line for line in lines if isinstance(line, StudyRow)]
+
+
+def wants(runs: Sequence[RunPaths], jobs: int) -> None:
+    """Let runs be those of a study that wants so many in all."""
+    for run in runs:
+        replace_json(run.meta, {**read_json(run.meta), "jobs": jobs})
+
+
+def test_a_sweep_that_was_stopped_says_what_it_lacks(lab: Laboratory, sweep: list[RunPaths]) -> None:
+    wants(sweep, 6)
+    replace_json(sweep[0].status, {**read_json(sweep[0].status), "state": "stopped"})
+    rows = RunLister(lab.runs).rows()
+    (study,) = studies(fold(rows, rows, ()))
+    assert study.number == "3 of 6 runs"
+    assert "3 not started, 1 not finished · R goes on" in draw_details(study, 117, 12, NOW).plain
+    found = [row for row in rows if row.id == sweep[1].id]
+    assert studies(fold(found, rows, ()))[0].number == "1 of 3 runs"  # of those that there are, the filter's
+    (alone,) = studies(fold(rows[3:], rows[3:], ()))  # of which one has begun
+    assert alone.number == "1 of 6 runs"
+
+
+@pytest.mark.parametrize(
+    ("jobs", "state", "offered"), [(3, "finished", False), (4, "finished", True), (3, "lost", True)]
+)
+async def test_resume_is_offered_where_a_sweep_lacks_something(
+    sweep: list[RunPaths], jobs: int, state: str, offered: bool
+) -> None:
+    wants(sweep, jobs)
+    replace_json(sweep[0].status, {**read_json(sweep[0].status), "state": state})
+    async with open_desk(size=(80, 24)) as desk:
+        await listed(desk)
+        await desk.press("down")
+        screen = await desk.shows("⏎ Unfold", "q Quit")
+        assert ("R Resume" in screen) is offered
+        assert ("R goes on with it" in screen) is offered
+
+
+def test_the_words_of_its_process_are_those_for_people(lab: Laboratory, sweep: list[RunPaths]) -> None:
+    rows = RunLister(lab.runs).rows()
+    said = {
+        "0/6  started  latent=4 seed=1  20261130-192909-sw-f09a": "started latent=4 seed=1",
+        "2/6  finished  latent=4  test loss 0.1  0:12  20261130-192909-sw-f09a": "finished latent=4 test loss 0.1 0:12",
+        "downloading mnist": "downloading mnist",
+    }
+    for words, shown in said.items():
+        (study,) = studies(fold(rows, rows, (), {"sweep:codes": words}))
+        assert shown in draw_details(study, 60, 20, NOW).plain.splitlines()
 
 
 # Folding
@@ -358,6 +410,30 @@ async def test_resuming_a_sweep_needs_its_file_and_something_to_do(lab: Laborato
         await desk.press("R")
         await desk.shows("codes is complete: all of its 3 runs have finished")
         assert find_process(lab.runs, "sweep-codes") is None
+
+
+async def test_a_sweep_that_is_still_stopping_goes_on_once_it_has(
+    lab: Laboratory, sweep: list[RunPaths], workers: list[subprocess.Popen[Any]]
+) -> None:
+    preset = sweep_path(lab.runs, "codes").with_suffix(".preset.toml")
+    preset.parent.mkdir()
+    preset.write_text(sweep[0].config.read_text())
+    text = f'name = "codes"\npreset = "{preset.name}"\ngrid = {{ "training.epochs" = [9999] }}\n'
+    sweep_path(lab.runs, "codes").write_text(text)
+    wants(sweep, 4)
+    workers.append(subprocess.Popen([sys.executable, "-c", "import time\nwhile True: time.sleep(600)"]))
+    stopping = StudyProcess(workers[0].pid, process_start(workers[0].pid), socket.gethostname(), time.time())
+    replace_json(preset.parent / "sweep-codes.process.json", {**asdict(stopping), "stopping": True})
+    async with open_desk() as desk:
+        await listed(desk)
+        await desk.press("down")
+        await desk.shows("saves and stops · R goes on with it")
+        await desk.press("R")
+        await desk.shows("codes is still stopping · it goes on as soon as it has stopped")
+        assert find_process(lab.runs, "sweep-codes").alive
+        workers[0].kill()
+        await desk.shows("codes goes on: 1 of 1 run to finish")
+        workers.extend(desk.app.session.studies.values())
 
 
 async def test_a_sweep_that_fails_at_once_is_told(lab: Laboratory, sweep: list[RunPaths]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping, Sequence
 from itertools import chain, product
@@ -37,7 +38,7 @@ from tuiae.render.text import (
 )
 from tuiae.runs.diagnosis import AUTO_PAUSE
 from tuiae.runs.labels import JOB
-from tuiae.runs.listing import DATASET, Line, RunRow, StudyRow, named_in
+from tuiae.runs.listing import DATASET, STOPPING, Line, RunRow, StudyRow, named_in
 from tuiae.runs.paths import GONE, undated
 from tuiae.runs.snapshot import Note, Snapshot, Status, ago
 
@@ -427,13 +428,29 @@ def _study_words(study: StudyRow, width: int) -> list[Text]:
     lines = [Text(shorten(clean(study.name), width), "bold"), *tag]
     if study.trains:
         words = "trains in the background, whether or not tuiae is open: x saves and stops it"
-        lines += [Text(), *wrapped(words, width, palette.GREEN), *wrapped(clean(study.said, 200), width, "dim", 3)]
+        words = f"{STOPPING} · R goes on with it" if study.stops else words
+        said = "" if study.stops else _NEWS.sub("", clean(study.said, 200))
+        lines += [Text(), *wrapped(words, width, palette.GREEN), *wrapped(said, width, "dim", 3)]
+    elif words := _lacking_words(study):
+        lines += [Text(), *wrapped(words, width, palette.CAUTION)]
     return lines
+
+
+_NEWS = re.compile(r"^\d+/\d+\s+|\s+\d{8}-\d{6}-\S+")
+"""What the words of the process of a study say beside what has happened: how many runs are over, and an id."""
+
+
+def _lacking_words(study: StudyRow) -> str:
+    """`4 not started, 2 not finished · R goes on`; empty for a study that has all it wants."""
+    counts = {"not started": study.missing, "not finished": study.unfinished}
+    words = ", ".join(f"{many:,} {what}" for what, many in counts.items() if many)
+    return f"{words} · R goes on" if words and study.tag.startswith("sweep:") else words
 
 
 def _study_facts(study: StudyRow) -> list[Fact]:
     """How many runs are in which state, which is the best, and what varies."""
     facts = [(state, count(many), "") for state, many in study.states.items()]
+    facts += [("to come", count(study.missing), "")] if study.trains and study.missing else []
     if (best := study.best_run()) is not None:
         known = figure("accuracy", best.status.test_accuracy) if best.model == "classifier" else number(best.best)
         facts.append(("best", f"{known}  {clean(best.varies or best.title)}", ""))

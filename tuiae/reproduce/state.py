@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from tuiae.files import make_directory, replace_json, writable_advice
 from tuiae.reproduce.verdicts import MISSING, ClaimRow, RecipeRow, Verdict, Verdicts, read_verdicts
 from tuiae.reproduce.work import Claim, MissingSet, WorkPlan, label, make_plan, missing_sets
 from tuiae.runs.lineage import EditedRuns
-from tuiae.runs.listing import RunRow
+from tuiae.runs.listing import STOPPING, RunRow
 from tuiae.runs.paths import REPORTS
 from tuiae.runs.process import is_alive, process_start
 from tuiae.studies.jobs import Job
@@ -202,6 +203,8 @@ class StudyProcess:
     host: str
     since: float
     quick: bool = False
+    stopping: bool = False
+    """Whether it was asked to stop."""
 
     @property
     def alive(self) -> bool:
@@ -229,6 +232,10 @@ def _record_path(root: Path, study: str) -> Path:
     return root / REPORTS / f"{study}{RECORD}"
 
 
+def _record(root: Path, study: str, process: StudyProcess) -> None:
+    replace_json(_record_path(root, study), {"v": 1, **asdict(process)})
+
+
 def find_process(root: Path, study: str) -> StudyProcess | None:
     """The process that was last started for a study here, whether or not it still lives; None without one."""
     try:
@@ -238,10 +245,14 @@ def find_process(root: Path, study: str) -> StudyProcess | None:
 
 
 def running_studies(root: Path) -> dict[str, str]:
-    """The studies whose process lives, by the tags of their runs, each with the last words of its log."""
+    """The studies whose process lives, by the tags of their runs, each with the last words of its log, or STOPPING."""
     studies = [path.name.removesuffix(RECORD) for path in (root / REPORTS).glob(f"*{RECORD}")]
-    alive = [study for study in studies if (process := find_process(root, study)) is not None and process.alive]
-    return {_tag_of(study): last_line(root, study) for study in alive}
+    found = ((study, find_process(root, study)) for study in studies)
+    return {
+        _tag_of(study): STOPPING if process.stopping else last_line(root, study)
+        for study, process in found
+        if process is not None and process.alive
+    }
 
 
 def start_process(root: Path, study: str, words: Sequence[str], quick: bool = False) -> subprocess.Popen[bytes]:
@@ -254,7 +265,7 @@ def start_process(root: Path, study: str, words: Sequence[str], quick: bool = Fa
     before, name = find_process(root, study), study.removeprefix(SWEEP)
     if before is not None and before.alive:
         raise RunHeldError(f"{name} runs already", "x stops it; what is done is kept")
-    log, record = log_path(root, study), _record_path(root, study)
+    log = log_path(root, study)
     try:
         make_directory(log.parent)
         with open(log, "wb") as output:
@@ -267,7 +278,7 @@ def start_process(root: Path, study: str, words: Sequence[str], quick: bool = Fa
                 env={**os.environ, "TUIAE_RUNS_DIR": str(root)},
             )
         started = StudyProcess(process.pid, process_start(process.pid), socket.gethostname(), time.time(), quick)
-        replace_json(record, {"v": 1, **asdict(started)})
+        _record(root, study, started)
     except OSError as error:
         cause = f"cannot run {name} in {root}: {error.strerror or error}"
         raise UnknownRunError(cause, writable_advice(error, "TUIAE_RUNS_DIR")) from error
@@ -289,6 +300,8 @@ def stop_process(root: Path, study: str) -> bool:
     except PermissionError as error:
         name = study.removeprefix(SWEEP)
         raise UnknownRunError(f"{name} was started by another user", "stop it as that user") from error
+    with suppress(OSError):  # it stops in any case
+        _record(root, study, replace(found, stopping=True))
     return True
 
 

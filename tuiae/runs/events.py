@@ -9,7 +9,8 @@ from __future__ import annotations
 import errno
 import math
 import os
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO
@@ -18,6 +19,7 @@ import msgspec
 import numpy as np
 
 from tuiae.files import MAX_COUNT, MAX_EPOCH, MAX_TIME, as_number, is_count, open_regular, parse_json
+from tuiae.runs.paths import RunPaths
 from tuiae.runs.snapshot import Position, Series, Status
 
 CHUNK = 1 << 20  # bytes a poll reads at most: lines take several times their size while they are taken apart
@@ -276,3 +278,59 @@ class TrainingClock:
             elapsed = np.fmax(np.fmax.accumulate(seconds), self._last)
             self._last = float(elapsed[-1])
             self.points.extend(np.column_stack((table[:, :2], np.where(np.isnan(seconds), math.nan, elapsed))))
+
+
+# What a list shows of it
+
+TREND_POINTS = 48  # more than a sparkline has cells
+_MARKS = (b'"split":"test"', b'"kind":"start"')
+
+
+def _places(text: bytes, mark: bytes) -> Iterator[int]:
+    at = -1
+    while (at := text.find(mark, at + 1)) >= 0:
+        yield at
+
+
+class LossTrend:
+    """Follows the test losses of one run: reads what is new, and parses only the lines that hold one."""
+
+    def __init__(self, run: RunPaths) -> None:
+        self._tail = Tail(run.events)
+        self._losses: list[tuple[float, float]] = []  # step, loss
+        self._last: Mapping[str, Any] = {}
+
+    @property
+    def metrics(self) -> Mapping[str, float]:
+        """The figures of the last evaluation on test images."""
+        numbers = {str(name): as_number(value) for name, value in self._last.items()}
+        return {sys.intern(name): value for name, value in numbers.items() if value is not None}
+
+    def poll(self) -> tuple[float | None, tuple[float, ...]]:
+        """Read what is new; returns the lowest loss and the trend: at most TREND_POINTS losses, evenly spaced."""
+        while lines := self._tail.read():
+            if self._tail.restarted:
+                self._losses.clear()
+            # By their places, without taking all lines apart: of 10,000 runs that takes a second instead of two.
+            places = {lines.rfind(b"\n", 0, at) + 1 for mark in _MARKS for at in _places(lines, mark)}
+            for at in sorted(places):
+                self._take(parse_event(lines[at : lines.index(b"\n", at)]) or {})
+            if not self._tail.behind:
+                break
+        values = [loss for _, loss in self._losses]
+        if len(values) <= TREND_POINTS:
+            return min(values, default=None), tuple(values)
+        spread = (round(index * (len(values) - 1) / (TREND_POINTS - 1)) for index in range(TREND_POINTS))
+        return min(values), tuple(values[index] for index in spread)
+
+    def _take(self, record: Mapping[str, Any]) -> None:
+        kind, step, values = record.get("kind"), record.get("step"), record.get("values")
+        if not isinstance(step, (int, float)):
+            return
+        if kind == "start":
+            # A resumed worker repeats what came after its checkpoint; the repeated part counts.
+            self._losses = [point for point in self._losses if point[0] <= step]
+        elif kind == "metric" and isinstance(values, dict):
+            self._last = values
+            if (loss := as_number(values.get("loss"))) is not None:
+                self._losses.append((step, loss))

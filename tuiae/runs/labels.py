@@ -37,6 +37,8 @@ def read_tags(meta: Mapping[str, Any]) -> tuple[str, ...]:
 
 JOB = "job"
 """The key of meta.json with the label of a run among those of its study, such as `latent=8 seed=1`."""
+JOBS = "jobs"
+"""The key of meta.json with how many runs the study wanted in all when the run was made."""
 PRUNED = "pruned"
 """The tag of a run that a search has ended early, and the word for its state."""
 ENDED_AT = " ended it at epoch"

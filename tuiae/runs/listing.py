@@ -5,12 +5,10 @@ from __future__ import annotations
 import errno
 import math
 import os
-import re
 import stat
-import sys
 import time
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from itertools import repeat
@@ -19,74 +17,21 @@ from pathlib import Path
 from typing import Any
 
 from tuiae.config import NAME, QUIET, SEED, VARIATIONAL, RunConfig, counted, short_keys, value_text
-from tuiae.files import as_number, read_json
-from tuiae.runs.events import Tail, parse_event
-from tuiae.runs.labels import PRUNED, read_label, tags_of
+from tuiae.files import read_json
+from tuiae.runs.events import LossTrend
+from tuiae.runs.labels import JOBS, PRUNED, read_label, tags_of
 from tuiae.runs.paths import CHANGED, LIVE_STATES, REPORTS, RunPaths, is_run, list_names
 from tuiae.runs.reader import read_settings, read_status, read_tracked
 from tuiae.runs.snapshot import Snapshot, Status, read_parent
 
-POINTS = 48  # of a trend: more than a sparkline has cells
 STUDIES = ("sweep:", "work:")
 """What the tags of studies begin with, by which their runs are known."""
+MOST_JOBS = 100_000  # runs of a study; what says more says nothing
 MOST_VARYING = 4  # settings up to which a run of a study is named after them; beyond, its name says more
 DATASET, MODEL = ("data.dataset", "dataset", "data"), ("model.family", "model", "architecture")
 """The settings that say what a run trains, and on what; a tracked run may have them under several names."""
 PRECISION = "training.precision"
 SPLITS = ("train/", "train-eval/", "test/")
-
-
-_MARKS = (b'"split":"test"', b'"kind":"start"')
-
-
-def _places(text: bytes, mark: bytes) -> Iterator[int]:
-    at = -1
-    while (at := text.find(mark, at + 1)) >= 0:
-        yield at
-
-
-class LossTrend:
-    """Follows the test losses of one run: reads what is new, and parses only the lines that hold one."""
-
-    def __init__(self, run: RunPaths) -> None:
-        self._tail = Tail(run.events)
-        self._losses: list[tuple[float, float]] = []  # step, loss
-        self._last: Mapping[str, Any] = {}
-
-    @property
-    def metrics(self) -> Mapping[str, float]:
-        """The figures of the last evaluation on test images."""
-        numbers = {str(name): as_number(value) for name, value in self._last.items()}
-        return {sys.intern(name): value for name, value in numbers.items() if value is not None}
-
-    def poll(self) -> tuple[float | None, tuple[float, ...]]:
-        """Read what is new; returns the lowest loss and the trend: at most POINTS losses, evenly spaced."""
-        while lines := self._tail.read():
-            if self._tail.restarted:
-                self._losses.clear()
-            # By their places, without taking all lines apart: of 10,000 runs that takes a second instead of two.
-            places = {lines.rfind(b"\n", 0, at) + 1 for mark in _MARKS for at in _places(lines, mark)}
-            for at in sorted(places):
-                self._take(parse_event(lines[at : lines.index(b"\n", at)]) or {})
-            if not self._tail.behind:
-                break
-        values = [loss for _, loss in self._losses]
-        if len(values) <= POINTS:
-            return min(values, default=None), tuple(values)
-        spread = (round(index * (len(values) - 1) / (POINTS - 1)) for index in range(POINTS))
-        return min(values), tuple(values[index] for index in spread)
-
-    def _take(self, record: Mapping[str, Any]) -> None:
-        kind, step, values = record.get("kind"), record.get("step"), record.get("values")
-        if not isinstance(step, (int, float)):
-            return
-        if kind == "start":
-            # A resumed worker repeats what came after its checkpoint; the repeated part counts.
-            self._losses = [point for point in self._losses if point[0] <= step]
-        elif kind == "metric" and isinstance(values, dict):
-            self._last = values
-            if (loss := as_number(values.get("loss"))) is not None:
-                self._losses.append((step, loss))
 
 
 @dataclass(frozen=True)
@@ -116,6 +61,8 @@ class RunRow:
     """The last figures on test images; none while the history was not read."""
     varies: str = ""
     """What is its own among the runs of its study: `latent=16 seed=1`."""
+    wanted: int = 0
+    """How many runs its study wanted in all when it was made; 0 where that is not known."""
 
     @cached_property
     def study(self) -> str:
@@ -132,8 +79,8 @@ class RunRow:
         return self.name or self.id
 
 
-_DONE = re.compile(r"[0-9]+/([0-9]{1,9})\s")
-"""How the words of a process begin that trains a study: runs that have ended, of all that it trains."""
+STOPPING = "saves and stops"
+"""What is said of the process of a study that was asked to stop and has not ended yet."""
 
 
 @dataclass(frozen=True)
@@ -143,7 +90,8 @@ class StudyRow:
     tag: str
     runs: tuple[RunRow, ...] = field(repr=False)
     """The runs that were found, in order."""
-    total: int
+    every: tuple[RunRow, ...] = field(repr=False)
+    """All its runs."""
     opened: bool = False
     trains: bool = False
     """Whether the process lives that goes from run to run."""
@@ -160,11 +108,26 @@ class StudyRow:
         return self.tag.partition(":")[2] or self.tag
 
     @property
+    def stops(self) -> bool:
+        """Whether that process lives, and was asked to stop."""
+        return self.trains and self.said == STOPPING
+
+    @property
     def number(self) -> str:
-        """`15 runs`; `3 of 15 runs` where a filter shows fewer, or more are to come, as the process says."""
-        there, done = len(self.runs), _DONE.match(self.said)
-        every = max(self.total, int(done[1])) if there == self.total and done is not None else self.total
-        return counted(every, "run") if there == every else f"{there:,} of {counted(every, 'run')}"
+        """`15 runs`; `3 of 15 runs` where a filter shows fewer, or there are not all yet."""
+        there, every = len(self.runs), len(self.every)
+        total = every if there < every else every + self.missing
+        return counted(total, "run") if there == total else f"{there:,} of {counted(total, 'run')}"
+
+    @cached_property
+    def missing(self) -> int:
+        """How many runs there are to be beside those that there are, as the newest of these knows."""
+        return max(max(self.every, key=lambda row: row.id).wanted - len(self.every), 0)
+
+    @cached_property
+    def unfinished(self) -> int:
+        """How many of its runs have not finished."""
+        return sum(row.status.state not in ("finished", PRUNED) for row in self.every)
 
     @cached_property
     def states(self) -> Mapping[str, int]:
@@ -228,21 +191,22 @@ def fold(
     rows: Sequence[RunRow], every: Iterable[RunRow], opened: Collection[str], running: Mapping[str, str] = {}
 ) -> tuple[Line, ...]:
     """Runs in order, those of a study behind the line of that study, which stands where its first run would; they show
-    where it is `opened`. A study of one run is that run unless more are to come, as the process in `running` says, and
-    a run that is pinned stands by itself."""
-    total, found = Counter(row.study for row in every), dict[str, list[RunRow]]()
-    for row in rows:
-        found.setdefault(row.study, []).append(row)
+    where it is `opened`. A study of one run is that run unless more are to come, or its process is `running`, and a run
+    that is pinned stands by itself."""
+    total, found = dict[str, list[RunRow]](), dict[str, list[RunRow]]()
+    for among, known in ((every, total), (rows, found)):
+        for row in among:
+            known.setdefault(row.study, []).append(row)
     lines, seen = list[Line](), set[str]()
     for row in rows:
-        is_alone = total[row.study] < 2 and row.study not in running
+        is_alone = len(total[row.study]) < 2 and row.wanted < 2 and row.study not in running
         if not row.study or is_alone or row.pinned:
             lines.append(row)
         elif row.study not in seen:
             seen.add(row.study)
             runs, is_open = found[row.study], row.study in opened
             process = row.study in running, running.get(row.study, "")
-            lines.append(StudyRow(row.study, tuple(runs), total[row.study], is_open, *process))
+            lines.append(StudyRow(row.study, tuple(runs), tuple(total[row.study]), is_open, *process))
             lines += [run for run in runs if is_open and not run.pinned]
     return tuple(lines)
 
@@ -414,6 +378,7 @@ def _read(run: RunPaths, row: RunRow | None) -> RunRow | None:
         preset=preset_of(config, meta) if config else "",
         settings=settings,
         parent=f"{parent.run} at epoch {parent.epoch:g}" if parent else "",
+        wanted=jobs if isinstance(jobs := meta.get(JOBS), int) and 0 < jobs <= MOST_JOBS else 0,
         host=host if isinstance(host, str) else "",
         best=row.best if row else None,
         trend=row.trend if row else (),

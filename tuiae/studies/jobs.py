@@ -21,7 +21,7 @@ from tuiae.errors import ConfigError, ExitCode, TrainingError, TuiaeError
 from tuiae.machine import AUTO, Interrupt, suggest_workers
 from tuiae.preflight import check, put_on_encoder
 from tuiae.runs.diagnosis import DIVERGED
-from tuiae.runs.labels import JOB, PRUNED, check_tags, relabel
+from tuiae.runs.labels import JOB, JOBS, PRUNED, check_tags, relabel
 from tuiae.runs.paths import RunPaths
 from tuiae.runs.process import is_held
 from tuiae.runs.reader import RunReader, read_status
@@ -360,7 +360,8 @@ class _Study:
             self._finish("kept", job, run)
             return
         what: What = "started" if run is None else "waiting" if is_busy(run) else "resumed"
-        run = run or create_run(config, self._root, sys.argv, self._tags, meta={JOB: job.label})
+        about = {JOB: job.label, JOBS: self._total}
+        run = run or create_run(config, self._root, sys.argv, self._tags, meta=about)
         try:
             with removed_unless_started(run) if what == "started" else nullcontext():
                 failed_on = {ended.node for ended, _ in self._attempts.get(job.label, ()) if ended.code is not None}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -14,12 +15,12 @@ from textual.widgets import Input, Static
 
 from tuiae.render.runs import FIRST, USUAL, Sort, column_of, columns_to_choose, next_sort, sort_by
 from tuiae.render.text import clean
-from tuiae.reproduce.state import stop_process, study_of
+from tuiae.reproduce.state import StudyProcess, find_process, stop_process, study_of
 from tuiae.runs import control
 from tuiae.runs.checkpoints import all_checkpoints
 from tuiae.runs.labels import relabel
 from tuiae.runs.lineage import config_at, no_config, repeat_line
-from tuiae.runs.listing import Line, RunRow, StudyRow
+from tuiae.runs.listing import STOPPING, Line, RunRow, StudyRow
 from tuiae.runs.paths import RunPaths, check_runs_dir, need_run, undated
 from tuiae.runs.query import HELP, parse_query
 from tuiae.runs.reader import read_status
@@ -46,6 +47,7 @@ from tuiae.ui.widgets.tables import LineTable, RunDetails, RunTable
 MARK_CELLS = 3  # at the beginning of a row, where a click selects it
 LEAST_DETAILS, MOST_DETAILS = 10, 18  # lines below the list for the details, their frame included
 AROUND_ROWS = 3  # lines of the list beside its rows
+STOPPED_SECONDS = 0.3  # between looks whether a sweep has stopped that is to go on
 LEAST_ROWS = 14  # that a list keeps where it scrolls so that the details have room below it
 ON_LINE = ("open", "select", "select_all", "tags", "pin", "delete", "sweep")
 """Actions on the run under the cursor, or on those of the study."""
@@ -107,7 +109,7 @@ class RunsScreen(BaseScreen):
         if action == "stop" and isinstance(line, StudyRow):
             return line.trains or any(run.status.live for run in line.runs)
         if action == "resume" and isinstance(line, StudyRow):
-            return not line.trains and line.tag.startswith("sweep:")
+            return line.tag.startswith("sweep:") and bool(line.missing or line.unfinished)
         if action in ON_RUN:
             return row is not None and run_takes(action, row.status, bool(row.settings))
         if action == "compare":
@@ -204,10 +206,16 @@ class RunsScreen(BaseScreen):
             self.message.hint(f"{number} selected · {'c compares them' if number > 1 else 'space selects more'}")
         elif study is not None:
             fold_words = "folds" if study.opened else "unfolds"
-            stop_words = " · x saves and stops it" if study.trains else ""
-            self.message.hint(f"enter {fold_words} {study.name}{stop_words} · c compares its runs · D deletes them")
+            key_words = f" · {words}" if (words := self._keys_of(study)) else ""
+            self.message.hint(f"enter {fold_words} {study.name}{key_words} · c compares its runs · D deletes them")
         else:
             self.message.hint("space selects runs, c compares them · / finds · s sorts · D deletes")
+
+    def _keys_of(self, study: StudyRow) -> str:
+        """What stops a study, or goes on with it; empty where nothing does."""
+        if study.trains and not study.stops:
+            return "x saves and stops it"
+        return "R goes on with it" if self.is_enabled("resume") else ""
 
     @on(LineTable.Pointed)
     def _clicked(self, event: LineTable.Pointed) -> None:
@@ -373,7 +381,8 @@ class RunsScreen(BaseScreen):
 
     def _stop(self, line: Line) -> None:
         if isinstance(line, StudyRow) and stop_process(self.session.root, study_of(line.tag)):
-            self.message.tell(f"{line.name} saves and stops · R goes on with it", "caution")
+            self.workers.cancel_group(self, "resume")
+            self.message.tell(f"{line.name} {STOPPING} · R goes on with it", "good")
         else:
             rows, name = (line.runs, line.name) if isinstance(line, StudyRow) else ((line,), line.title)
             stop_runs(self, rows, name)
@@ -407,8 +416,25 @@ class RunsScreen(BaseScreen):
             self._resume()
         else:
             self.message.release()
-            self.attempt(resume_sweep, self, study)
+            self.attempt(self._resume_sweep, study)
+
+    def _resume_sweep(self, study: StudyRow) -> None:
+        process = find_process(self.session.root, study_of(study.tag))
+        if process is not None and process.alive and process.stopping:
+            self.message.tell(f"{study.name} is still stopping · it goes on as soon as it has stopped", "caution")
+            self._resume_after(study, process)
+        else:
+            resume_sweep(self, study)
             self.feed.hurry()
+
+    @work(group="resume", exclusive=True)
+    async def _resume_after(self, study: StudyRow, process: StudyProcess) -> None:
+        """Go on with a sweep once the process has ended that was asked to stop."""
+        while process.alive:
+            await asyncio.sleep(STOPPED_SECONDS)
+        now = (line for line in self.table.lines if isinstance(line, StudyRow) and line.tag == study.tag)
+        self.attempt(resume_sweep, self, next(now, study))
+        self.feed.hurry()
 
     @on_chosen
     def _resume(self, row: RunRow) -> None:
