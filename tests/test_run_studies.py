@@ -31,9 +31,11 @@ from tuiae.runs.paths import RunPaths
 from tuiae.runs.process import kill_worker, process_start
 from tuiae.runs.reader import read_status
 from tuiae.runs.writer import settle_config
-from tuiae.studies.sweep import load_sweep, plan_sweep, read_values, sweep_path
+from tuiae.studies.sweep import load_sweep, plan_sweep, read_seeds, read_values, sweep_path
 from tuiae.ui.screens.live import LiveScreen
 from tuiae.ui.screens.runs import RunsScreen
+from tuiae.ui.screens.sweeping import key_meant
+from tuiae.ui.session import NothingToDoError
 from tuiae.ui.widgets.tables import RunDetails
 
 pytestmark = pytest.mark.usefixtures("no_worker_left")
@@ -346,6 +348,42 @@ def test_the_runs_of_a_sweep_are_called_by_words_that_say_which_setting(grid: di
     assert [job.label for job in plan_sweep(RunConfig(), "mine", grid, []).jobs] == [label]
 
 
+@pytest.mark.parametrize(
+    ("text", "seeds"),
+    [("0-2", [0, 1, 2]), ("0..2 7", [0, 1, 2, 7]), ("1, 3-4", [1, 3, 4]), ("4", [4]), ("2-1", ["2-1"]), ("", [])],
+)
+def test_seeds_are_numbers_or_spans_of_them(text: str, seeds: list[Any]) -> None:
+    assert read_seeds(text) == seeds
+
+
+@pytest.mark.parametrize(
+    ("word", "values", "key"),
+    [
+        ("code", [4, 16], "model.latent"),
+        ("code", [], "model.latent"),
+        ("code", ["mine.py:Net"], "model.code"),
+        ("rate", [0.1], "training.learning_rate"),
+        ("batch", [8], "training.batch_size"),
+        ("lr", [0.1], "training.learning_rate"),
+        ("learning-rate", [1], "training.learning_rate"),
+        ("hidden widths", [[32]], "model.hidden"),
+        ("model", ["dense", "conv"], "model.family"),
+        ("noise", [0.1], "noise.level"),
+        ("checkpoint.keep", [2], "checkpoint.keep"),
+    ],
+)
+def test_a_sweep_knows_settings_by_the_words_of_the_form(word: str, values: list[Any], key: str) -> None:
+    assert key_meant(word, values, ()) == key
+
+
+def test_a_word_that_is_still_being_typed_is_no_mistake() -> None:
+    for word, key in (("ep", "epochs"), ("rate schedule", "training.schedule")):
+        with pytest.raises(NothingToDoError, match=key):
+            key_meant(word, [], ())
+    with pytest.raises(ConfigError, match="did you mean"):
+        key_meant("latnt", [], ())
+
+
 async def test_a_sweep_is_started_from_the_list_and_stopped_there(
     lab: Laboratory, sweep: list[RunPaths], workers: list[subprocess.Popen[Any]]
 ) -> None:
@@ -369,6 +407,13 @@ async def test_a_sweep_is_started_from_the_list_and_stopped_there(
         desk.app.screen.query_one("#key-1", Input).value = "noise.level"
         desk.app.screen.query_one("#values-1", Input).value = "0 0.3"
         await desk.until(lambda: "4 runs" in judged() and desk.app.screen.query_one(".wrong").has_class("-doubtful"))
+        desk.app.screen.query_one("#key-1", Input).focus()
+        await desk.press("ctrl+u", *"ep")
+        await desk.until(lambda: "which setting? epochs" in judged())
+        await desk.press("tab")
+        assert desk.app.screen.query_one("#key-1", Input).value == "epochs"
+        await desk.press("tab")
+        assert desk.app.screen.focused.id == "values-1"
         # None of its runs may end before it is stopped.
         desk.app.screen.query_one("#key-1", Input).value = "training.epochs"
         desk.app.screen.query_one("#values-1", Input).value = "9999"
@@ -377,6 +422,7 @@ async def test_a_sweep_is_started_from_the_list_and_stopped_there(
         desk.app.screen.query_one("#sweep-name", Input).value = "codes"
         await desk.press("enter")
         await desk.shows("codes starts: 4 runs")
+        assert desk.table.under == "/sweep:codes"  # where the next keys are for
         process = find_process(lab.runs, "sweep-codes")
         assert process is not None
         assert os.getsid(process.pid) == process.pid
@@ -385,7 +431,6 @@ async def test_a_sweep_is_started_from_the_list_and_stopped_there(
         assert [job.label for job in written.jobs] == [
             f"latent={code} epochs=9999 seed={seed}" for code in (4, 16) for seed in (0, 1)
         ]
-        desk.table.move_to(1)
         await desk.shows("x saves and stops it")
         await desk.press("x")
         await desk.until(lambda: not process.alive)

@@ -483,10 +483,12 @@ def dotted_keys() -> list[str]:
 
 
 def keys_named(word: str) -> list[str]:
-    """The dotted keys that a word names: their own, their shortest, or one without its section; an argument's own."""
+    """The dotted keys that a word names: their own, their shortest, one without its section, or what people call them
+    elsewhere; an argument's own."""
     if word.startswith(f"{ARGUMENTS}."):
         return [word]
-    return [key for key in dotted_keys() if word in (key, key.partition(".")[2], short_key(key))]
+    found = [key for key in dotted_keys() if word in (key, key.partition(".")[2], short_key(key))]
+    return found or [_SHORT[word]] if word in _SHORT else found
 
 
 def did_you_mean(word: str, allowed: list[str]) -> str:

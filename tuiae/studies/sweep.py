@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import re
 import time
 import tomllib
 import zlib
@@ -382,21 +383,43 @@ def read_values(text: str) -> list[Any]:
         return [parse_value(word) for word in words if word.strip()]
 
 
+_SPAN = re.compile(r"(?<![\w.-])(\d{1,18})(?:-|\.\.)(\d{1,18})(?![\w.-])")
+
+
+def read_seeds(text: str) -> list[Any]:
+    """As `read_values`, and every number from one to another in `0-4` or `0..4`."""
+    between = ", " if "," in text else " "
+
+    def every(found: re.Match[str]) -> str:
+        first, last = int(found[1]), int(found[2])
+        return between.join(map(str, range(first, last + 1))) if first <= last < first + MOST else found[0]
+
+    return read_values(_SPAN.sub(every, text))
+
+
 def plan_sweep(config: RunConfig, name: str, grid: Mapping[str, Sequence[Any]], seeds: Sequence[Any]) -> Sweep:
     """Every combination of values around a config, with every seed. Raises ConfigError, a sentence for each mistake."""
-    file = _check_file(_document(name, name, grid, seeds), "")
+    file = _check_file(_document(name, name, grid, seeds, ()), "")
     return _resolve(file, config.model_dump(mode="json"), None, "")
 
 
-def _document(name: str, preset: str, grid: Mapping[str, Sequence[Any]], seeds: Sequence[Any]) -> dict[str, Any]:
+def _document(
+    name: str, preset: str, grid: Mapping[str, Sequence[Any]], seeds: Sequence[Any], tags: Sequence[str]
+) -> dict[str, Any]:
     values = {key: list(values) for key, values in grid.items()}
-    return {"name": name, "preset": preset, "seeds": list(seeds), "grid": values}
+    return {"name": name, "preset": preset, "seeds": list(seeds), "tags": list(tags), "grid": values}
 
 
 def write_sweep(
-    root: Path, config: RunConfig, name: str, grid: Mapping[str, Sequence[Any]], seeds: Sequence[int]
+    root: Path,
+    config: RunConfig,
+    name: str,
+    grid: Mapping[str, Sequence[Any]],
+    seeds: Sequence[int],
+    tags: Sequence[str] = (),
 ) -> Path:
-    """Keep such a sweep as a file beside the reports, with its preset: `tuiae sweep` of it trains what is missing.
+    """Keep such a sweep as a file beside the reports, with its preset: `tuiae sweep` of it trains what is missing. Its
+    runs get the `tags` as well.
 
     Raises:
         UnknownRunError: the runs directory cannot be written.
@@ -405,7 +428,7 @@ def write_sweep(
 
     path = sweep_path(root, name)
     preset = path.with_suffix(".preset.toml")
-    document = _document(name, preset.name, grid, seeds)
+    document = _document(name, preset.name, grid, seeds, tags)
     try:
         make_directory(path.parent)
         replace_text(preset, dump_config(config.model_copy(update={"name": name})))

@@ -203,6 +203,10 @@ class BaseScreen(SteadyScreen):
         self.session.open(path)
         self.app.switch_mode("live")
 
+    def show_started(self, tag: str, words: str) -> None:
+        """Say that the study of a tag was started here."""
+        self.message.tell(words, "good")
+
     def copy(self, line: str) -> None:
         """Put a line into the terminal's clipboard."""
         self.app.copy_to_clipboard(line)

@@ -461,7 +461,9 @@ class LiveScreen(RunScreen):
 
         if (checked := self._check_now(self.action_sweep)) is not None:
             config, pace = checked.config, pace_beside(self.session.snapshot, checked.config)
-            self.attempt(ask_sweep, self, config, f"the form, {config.name}", pace)
+            self.attempt(
+                lambda: ask_sweep(self, config, f"the form, {config.name}", pace, self.form.label().tags or ())
+            )
 
     def show_cost(self, event: PreflightDone) -> None:
         """Say what the dry run found: in a dialog, or in the message where somebody has pressed something else since,

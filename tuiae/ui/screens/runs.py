@@ -87,6 +87,8 @@ class RunsScreen(BaseScreen):
         self._all_read = False
         self._on_study = False
         self._passed_over: tuple[str, ...] = ()
+        self._sought = ""
+        """The line of a study that was started, to which the cursor goes as soon as it is there."""
 
     def on_mount(self) -> None:
         self._show_columns(self.app.setting("columns", ""))
@@ -149,7 +151,23 @@ class RunsScreen(BaseScreen):
             self.message.tell(f"{study.removeprefix(SWEEP)} has failed: {words}", "bad")
         self.table.running = event.running
         self.table.take(event.rows)
+        self._go_to_started()
         self._show()
+
+    def show_started(self, tag: str, words: str) -> None:
+        """Say that a study was started, and go to its line."""
+        self._sought = f"/{tag}"
+        self.message.tell(words, "good")
+        self._go_to_started()
+        self.feed.hurry()
+
+    def _go_to_started(self) -> None:
+        if self._sought in self.table.keys:
+            self.table.move_to(self.table.keys.index(self._sought))
+            self._sought = ""
+
+    def on_key(self) -> None:
+        self._sought = ""  # somebody goes elsewhere meanwhile
 
     def _show(self) -> None:
         """Show around the table what follows from it."""

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from textual.app import ComposeResult
+from textual.binding import Binding
 from textual.suggester import SuggestFromList
 from textual.widgets import Input, Label
 
 from tuiae.config import (
     SEED,
     RunConfig,
+    Setting,
     counted,
     did_you_mean,
     dotted_keys,
+    find_settings,
     keys_named,
+    list_settings,
     settings_of,
     short_keys,
     value_text,
@@ -42,16 +47,20 @@ from tuiae.studies.sweep import (
     find_sweep,
     load_sweep,
     plan_sweep,
+    read_seeds,
     read_values,
     sweep_path,
     write_sweep,
 )
+from tuiae.ui.draft import NUMBERS
 from tuiae.ui.screens.base import BaseScreen
 from tuiae.ui.screens.changes import ChangeDialog
 from tuiae.ui.session import NothingToDoError, PreflightDone
 
 ROWS = 3  # settings that a sweep of the dialog may vary; a file takes any number
 MOST_RUNS = 500
+MOST_OFFERED = 4  # names of settings that begin with what was typed
+LATENT = "model.latent"
 MOST_WARNED = 50  # of them are looked at for warnings with every key that is pressed
 MOST_NAME = 42  # characters of a run's name with which its sweep's begins: a name takes 48
 
@@ -92,31 +101,80 @@ class SweepOrder:
     """How many runs at once, or AUTO."""
 
 
+_FORM_WORDS = {**dict(NUMBERS), "model": "model.family"}
+"""What the form calls settings -> their keys; `code` before words is that of a custom network all the same."""
+
+
+def key_meant(word: str, values: Sequence[Any], arguments: Sequence[Setting]) -> str:
+    """The key of the setting that somebody means: by its name, the word that the form has for it, that of one of the
+    `arguments` of a custom network, or words that stand in what is said of one setting alone.
+
+    Raises:
+        ConfigError: there is none. NothingToDoError: so begin the names of some.
+    """
+    own = [one.key for one in arguments if word in (one.leaf, one.key.partition(".")[2])]
+    named = keys_named(word) or own
+    if word in _FORM_WORDS and not (named and any(isinstance(value, str) for value in values)):
+        named = [_FORM_WORDS[word]]
+    begun = [name for name in setting_words(arguments) if name.startswith(word)]
+    if not named and not begun:
+        named = [one.key for one in find_settings([*list_settings(), *arguments], word)]
+    if len(named) == 1:
+        return named[0]
+    if found := begun or named:
+        end = " · tab completes" if begun else ""
+        raise NothingToDoError(f"which setting? {', '.join(found[:MOST_OFFERED])}{end}")
+    raise ConfigError(f"there is no setting '{word}'{did_you_mean(word, dotted_keys())}")
+
+
+def setting_words(arguments: Sequence[Setting]) -> list[str]:
+    """What settings can be called, the shortest words first."""
+    keys = [*dotted_keys(), *(setting.key for setting in arguments)]
+    return list(dict.fromkeys((*_FORM_WORDS, *short_keys(keys).values(), *keys)))
+
+
+class KeyInput(Input):
+    """A field for the name of a setting; Tab takes the end that is suggested, and else goes on."""
+
+    BINDINGS = [Binding("tab", "complete", show=False)]
+
+    def __init__(self, value: str, words: Sequence[str], placeholder: str, id: str) -> None:  # noqa: A002
+        suggester = SuggestFromList(words, case_sensitive=False)
+        super().__init__(value, placeholder=placeholder, id=id, compact=True, suggester=suggester)
+        self._words = words
+
+    def action_complete(self) -> None:
+        """Take what is suggested; where the word is whole, or nothing fits, go on to the next field."""
+        before = self.value
+        if before not in self._words and self.cursor_position == len(before):
+            self.action_cursor_right()
+        if self.value == before:
+            self.screen.focus_next()
+
+
 class SweepDialog(ChangeDialog[SweepOrder]):
     """Up to three settings with their values, the seeds, and below them what that costs or why it cannot be."""
 
-    KIND, TITLE, HINT = "changes sweep", "a sweep", "enter starts it · tab goes on · escape cancels"
+    KIND, TITLE, HINT = "changes sweep", "a sweep", "enter starts it · tab completes, goes on · escape cancels"
 
     def __init__(self, config: RunConfig, taken_from: str, pace: Pace | None) -> None:
         super().__init__(f"Around {clean(taken_from, 50)}: every combination of these values, with every seed.", {})
         self._config, self._pace, self._arguments = config, pace, argument_settings(config)
+        self._suggested = self._name_for(())
 
     def compose_fields(self) -> ComposeResult:
-        keys = [*dotted_keys(), *(setting.key for setting in self._arguments)]
-        known = SuggestFromList([*short_keys(keys).values(), *keys], case_sensitive=False)
-        yield Label("setting, as latent")
+        words = setting_words(self._arguments)
+        yield Label("setting, as code or rate")
         yield Label("values, as 4 8 16 or adam, sgd")
         for row in range(ROWS):
-            word = "another setting" if row else ""
-            key = "" if row else "model.latent"
-            yield Input(key, placeholder=word, id=f"key-{row}", compact=True, suggester=known)
+            yield KeyInput("" if row else LATENT, words, "another setting" if row else "", f"key-{row}")
             yield Input(id=f"values-{row}", compact=True)
-        yield Label("seeds")
+        yield Label("seeds, as 0 1 2 or 0-4")
         yield Input(str(self._config.training.seed), id="seeds", compact=True)
         yield Label("runs at once")
         yield Input("auto", id="jobs", compact=True)
         yield Label("name")
-        yield Input(f"{self._config.name[:MOST_NAME]}-sweep", id="sweep-name", compact=True)
+        yield Input(self._suggested, id="sweep-name", compact=True)
 
     def on_mount(self) -> None:
         self._text("values-0").focus()
@@ -128,6 +186,7 @@ class SweepDialog(ChangeDialog[SweepOrder]):
     def read(self) -> tuple[SweepOrder, str, str]:
         if not (grid := self._grid()):
             raise NothingToDoError("give a setting some values: each combination of them is a run")
+        self._call(grid)
         order = self._order(grid)
         configs = (job.config for job in order.sweep.jobs[:MOST_WARNED])
         doubts = [words for config in configs for words in warn_of_change(self._config, config, 0)]
@@ -144,13 +203,9 @@ class SweepDialog(ChangeDialog[SweepOrder]):
             word, text = self._text(f"key-{row}").value.strip(), self._text(f"values-{row}").value.strip()
             if not word and not text:
                 continue
-            own = [one.key for one in self._arguments if word in (one.leaf, one.key.partition(".")[2])]
-            meant = keys_named(word) or own
-            if word and len(meant) != 1:
-                raise ConfigError(f"there is no setting '{word}'{did_you_mean(word, dotted_keys())}")
-            if not meant:
+            if not word:
                 raise ConfigError(f"which setting is to be {text}?")
-            (key,) = meant
+            key = key_meant(word, read_values(text), self._arguments)
             if key in grid:
                 raise ConfigError(f"{key} stands there twice")
             if not text:
@@ -159,9 +214,23 @@ class SweepDialog(ChangeDialog[SweepOrder]):
             grid[key] = read_values(text)
         return grid
 
+    def _name_for(self, keys: Collection[str]) -> str:
+        """A name for a sweep over these keys: that of the config, without the width of the code where that varies."""
+        name, latent = self._config.name, self._config.model.latent
+        named = re.sub(rf"_{latent}(?=-|$)", "", name) if LATENT in keys else name
+        return f"{named[:MOST_NAME]}-sweep"
+
+    def _call(self, grid: Mapping[str, object]) -> None:
+        """Keep the name that is suggested in its field, as long as nobody wrote another."""
+        field, before = self._text("sweep-name"), self._suggested
+        self._suggested = self._name_for(grid)
+        if field.value == before:
+            with self.prevent(Input.Changed):
+                field.value = self._suggested
+
     def _order(self, grid: dict[str, list[Any]]) -> SweepOrder:
         """Raises ConfigError: what is wrong with the fields."""
-        seeds = [] if SEED in grid else read_values(self._text("seeds").value)
+        seeds = [] if SEED in grid else read_seeds(self._text("seeds").value)
         number = math.prod(map(len, grid.values())) * max(len(seeds), 1)
         if number > MOST_RUNS:
             raise ConfigError(f"{number:,} runs: at most {MOST_RUNS} from here, `tuiae sweep FILE` takes more")
@@ -195,17 +264,20 @@ class SweepDialog(ChangeDialog[SweepOrder]):
         return True
 
 
-def ask_sweep(screen: BaseScreen, config: RunConfig, taken_from: str, pace: Pace | None) -> None:
-    """Ask for a sweep around a config, and start it; where nobody knows how long a run takes, a few steps say it."""
+def ask_sweep(
+    screen: BaseScreen, config: RunConfig, taken_from: str, pace: Pace | None, tags: Sequence[str] = ()
+) -> None:
+    """Ask for a sweep around a config, and start it, its runs with these `tags`; where nobody knows how long a run
+    takes, a few steps say it."""
 
     def start(order: SweepOrder) -> None:
-        path = write_sweep(screen.session.root, config, order.sweep.name, order.grid, order.seeds)
+        path = write_sweep(screen.session.root, config, order.sweep.name, order.grid, order.seeds, tags)
         start_sweep(screen, path, order.sweep.name, order.jobs)
         screen.app.switch_mode("runs")
         told = f"{order.sweep.name} starts: {counted(len(order.sweep.jobs), 'run')}, which go on when you leave"
         shown = screen.app.screen_stack[0]
         if isinstance(shown, BaseScreen):  # which may have to be made first
-            shown.call_later(lambda: shown.message.tell(f"{told} · x on its line stops it", "good"))
+            shown.call_later(lambda: shown.show_started(order.sweep.tag, f"{told} · x on its line stops it"))
 
     if pace is None:
         screen.session.launcher.preflight(config)
