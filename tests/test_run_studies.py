@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -159,6 +160,24 @@ def test_a_sweep_that_has_only_begun_has_its_line(lab: Laboratory, sweep: list[R
     assert (study.number, study.trains, study.said) == ("1 run", True, "preparing")
 
 
+def test_a_long_name_has_the_cells_that_are_free(lab: Laboratory, sweep: list[RunPaths]) -> None:
+    name = "conv_256 train_limit=3000 epochs=12 patches=12 batch_size=100"
+    relabel(sweep[0], name=name, tag=["a", "b"])
+    rows = RunLister(lab.runs).rows(histories=True)
+    drawn = [run_line(row, place_columns(rows, 197), NOW, False).plain for row in rows]
+    assert any(name in line for line in drawn)
+    narrow = draw_details(next(row for row in rows if row.name), 76, 8, NOW).plain
+    words = [line[:30].split() for line in narrow.splitlines()]
+    assert [word for line in words for word in line][:5] == name.split()
+
+
+def test_details_name_the_preset_only_where_there_is_one(lab: Laboratory, sweep: list[RunPaths]) -> None:
+    replace_json(sweep[0].meta, {**read_json(sweep[0].meta), "preset": "quickstart"})
+    rows = {row.id: draw_details(row, 117, 16, NOW).plain for row in RunLister(lab.runs).rows(histories=True)}
+    assert "preset" not in rows[sweep[1].id]
+    assert "quickstart" in rows[sweep[0].id]
+
+
 def studies(lines: Sequence[Line]) -> list[StudyRow]:
     return [line for line in lines if isinstance(line, StudyRow)]
 
@@ -224,14 +243,46 @@ async def test_the_runs_of_a_study_fold_into_one_line(sweep: list[RunPaths], siz
         await desk.shows("enter unfolds codes", "⏎ Unfold")
         await desk.press("enter")
         await desk.shows("⏎ Fold")
-        assert titles(desk)[1:5] == ["▾ codes · 3 runs", "  latent=16", "  latent=8", "  latent=4"]
+        assert titles(desk)[1:5] == ["▾ codes · 3 runs", "  latent=4", "  latent=8", "  latent=16"]  # by value
         await desk.press("down", "left")
         assert titles(desk)[1] == "▸ codes · 3 runs"
         assert desk.table.study_under is not None
         await desk.press("right")
         assert len(desk.lines()) == 6
         await desk.press("down", "enter")
-        await desk.until(lambda: isinstance(desk.app.screen, LiveScreen) and desk.app.session.path == sweep[2].root)
+        await desk.until(lambda: isinstance(desk.app.screen, LiveScreen) and desk.app.session.path == sweep[0].root)
+
+
+async def test_the_runs_of_a_study_are_compared_in_the_order_of_what_varies(
+    lab: Laboratory, sweep: list[RunPaths]
+) -> None:
+    first = played(lab, "20260104-000000-codes-0009", with_code(2), 2, "sweep:codes")
+    async with open_desk() as desk:
+        await listed(desk, 6)
+        await desk.press("c")
+        await desk.until(lambda: len(desk.app.session.compared) == 4)
+        assert desk.app.session.compared == (first.root, *(run.root for run in sweep))
+
+
+async def test_dialogs_call_a_run_as_the_list_does(sweep: list[RunPaths]) -> None:
+    async with open_desk() as desk:
+        await listed(desk)
+        await desk.press("N")
+        await desk.shows("What to call denoise-0003?")
+        await desk.press("escape", "down", "enter", "down", "N")
+        await desk.shows("What to call latent=4 (codes-0000)?")
+
+
+async def test_details_and_list_tell_the_same_age(sweep: list[RunPaths], monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [NOW]
+    monkeypatch.setattr("tuiae.ui.widgets.tables.time", SimpleNamespace(time=lambda: now[0]))
+    monkeypatch.setattr("tuiae.ui.screens.runs.AGE_SECONDS", 0.05)
+    async with open_desk() as desk:
+        await listed(desk)
+        await desk.shows("✓ finished · 2 h ago")
+        now[0] += 7200
+        await desk.shows("✓ finished · 4 h ago")
+        assert "2 h" not in desk.screen
 
 
 async def test_a_study_is_selected_whole_and_the_cursor_stays(sweep: list[RunPaths]) -> None:
@@ -288,12 +339,15 @@ async def test_the_details_are_below_where_lines_are_free_and_beside_where_none_
 async def test_columns_are_chosen_and_remembered(sweep: list[RunPaths]) -> None:
     async with open_desk(size=(80, 24)) as desk:
         await listed(desk)
-        await desk.press("C", *"batch_s", "space", *"seed", "space", *"epoch", "space")
+        await desk.press("C", *"nosuch", "enter")
+        await desk.shows("no setting and no metric has this in its name")
+        await desk.press("ctrl+u", *"batch_s", "enter", *"seed", "space", *"epoch", "space")
         await desk.shows("batch_size, seed, preset")
         await desk.press("enter")
         shown = ("run", "state", "batch_size", "seed")
         await desk.until(lambda: desk.table.columns[:4] == shown)
         assert "epoch" not in desk.table.columns
+        assert "no room here for preset, dataset" in desk.screen
     async with open_desk(size=(80, 24)) as desk:
         await listed(desk)
         assert row_text(desk.table, -1).split()[:4] == [*shown]

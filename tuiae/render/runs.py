@@ -41,6 +41,7 @@ FIRST = ("run", "state")
 MARKS = 3  # cells before the first column
 LEAST_TITLE = 16  # cells: `conv_256-lr-a3f9`
 MOST_TITLE = 44
+LONGEST_TITLE = 100  # where no other column needs the room
 NARROW_TITLE = 32  # where other columns need the room more; an id with a name of 12 letters is whole
 BROAD = 140  # cells from which they do not
 ESSENTIAL = ("state", "epoch", "test loss", "best")
@@ -103,7 +104,7 @@ def _safe(text: str) -> str:
 
 @lru_cache(maxsize=1 << 16)
 def _safe_title(text: str) -> str:
-    return shorten_middle(clean(text), MOST_TITLE) or MISSING
+    return shorten_middle(clean(text), LONGEST_TITLE) or MISSING
 
 
 def _title(row: RunRow, dated: bool = True, inside: bool = False) -> str:
@@ -134,13 +135,13 @@ def _model(row: RunRow) -> str:
 _COLUMNS = (
     RunColumn(
         "run", MOST_TITLE, rank=0, words=lambda row, now: _title(row),
-        order=lambda row: _title(row, False).casefold(), style=lambda row: "bold" if row.name else "",
+        order=lambda row: _title(row, False).casefold(),
     ),
     RunColumn(
         "state", 10, rank=1, words=lambda row, now: state_in_list(row.status).plain, order=_state_rank,
         style=lambda row: str(state_in_list(row.status).style),
     ),
-    RunColumn("preset", 22, rank=10, words=lambda row, now: _safe(row.preset)),
+    RunColumn("preset", 22, rank=10, words=lambda row, now: _safe(row.made_from)),
     RunColumn("dataset", 15, rank=8, words=lambda row, now: _safe(short_name(row.dataset))),
     RunColumn("model", 18, rank=7, words=lambda row, now: _model(row)),
     RunColumn(
@@ -286,13 +287,16 @@ def place_columns(
         sizes["run"] = min(sizes["run"], short)
     free, chosen = width - MARKS + GAP, set()
     for column in sorted(shown, key=lambda column: column.rank):
+        if column.name == "tags":  # what tells runs apart comes before what some of them share
+            more = max(min(free - LEAST_WORDS - GAP, whole - sizes["run"]), 0)
+            sizes["run"], free = sizes["run"] + more, free - more
         if column.name in SHORTENED and sizes[column.name] + GAP > free > LEAST_WORDS + GAP:
             sizes[column.name] = free - GAP
         if sizes[column.name] + GAP <= free:
             chosen.add(column.name)
             free -= sizes[column.name] + GAP
     title = min(sizes["run"] + free, whole)
-    dated = title == whole and all(cell_len(row.title) <= MOST_TITLE for row in rows)
+    dated = title == whole and all(cell_len(row.title) <= LONGEST_TITLE for row in rows)
     sizes["run"] = title if dated else min(title, short)
     placed = (column for column in shown if column.name in chosen)
     return tuple(replace(one, width=sizes[one.name], dated=dated or one.name != "run") for one in placed)

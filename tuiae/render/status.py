@@ -366,6 +366,7 @@ def bad_ending(snapshot: Snapshot) -> str:
 
 WIDE_DETAILS = 76  # cells from which words and facts stand beside each other
 WORDS_SHARE = 0.4  # of that width, for the words
+MOST_TITLE_LINES = 3
 MOST_VALUES = 12  # of a setting that varies, in words
 
 
@@ -400,9 +401,9 @@ def _run_words(row: RunRow, width: int, now: float, ascii_only: bool) -> list[Te
         state.append(f" · {silence_words(row.status)}", palette.BAD)
     elif not row.status.live and row.status.heartbeat:
         state.append(f" · {age_text(row, now)} ago", "dim")
-    titles = [text for text in (row.name, row.varies, row.id) if text]
-    lines = [Text(shorten(clean(text), width), "dim" if place else "bold") for place, text in enumerate(titles)]
-    lines.append(state)
+    title, *others = [text for text in (row.name, row.varies, row.id) if text]
+    lines = [*wrapped(clean(title), width, "bold", MOST_TITLE_LINES)]
+    lines += [*(Text(shorten(clean(text), width), "dim") for text in others), state]
     if row.status.error:
         lines += [Text(), *wrapped(failure_words(row.status), width, palette.BAD, 6)]
     if row.trend:
@@ -459,29 +460,31 @@ def _study_facts(study: StudyRow) -> list[Fact]:
 
 def _run_facts(row: RunRow) -> list[Fact]:
     status = row.status
-    facts = [
-        ("epoch", of_epochs(status.epoch, status.epochs), ""),
-        ("test loss", number(status.test_loss), ""),
-        ("best", number(row.best), ""),
-        ("accuracy", figure("accuracy", status.test_accuracy), ""),
-        ("time", time_text(status), ""),
-        *([] if status.tracked else [("speed", speed_text(status), ""), ("device", status.device or MISSING, "")]),
-        *(own_facts(row.settings) if status.tracked else _settings(row.settings)),
-    ]
-    return [*facts, ("host", row.host, "")] if row.host else facts
-
-
-def _settings(settings: Mapping[str, Any]) -> list[Fact]:
-    """The settings that matter; none where the config cannot be read."""
-    if not settings:
-        return [("config", "damaged, or not of this version", palette.CAUTION)]
-    hidden, encoder = ", ".join(map(str, settings["model.hidden"])), settings["model.encoder_run"]
-    model, *others = settings_facts(settings)
+    best = f", best {number(row.best)}" if row.best is not None else ""
+    speed = "" if status.tracked else rate(status.images_per_second)
+    place = ("host", row.host, "") if status.tracked else ("device", _place_words(row), "")
     return [
-        ("preset", settings["name"], ""),
+        ("epoch", ", ".join(filter(None, (of_epochs(status.epoch, status.epochs), time_text(status), speed))), ""),
+        ("test loss", number(status.test_loss) + best, ""),
+        ("accuracy", figure("accuracy", status.test_accuracy), ""),
+        *([place] if place[1] else []),
+        *(own_facts(row.settings) if status.tracked else _settings(row)),
+    ]
+
+
+def _place_words(row: RunRow) -> str:
+    return f"{row.status.device or MISSING}{', on ' * bool(row.host)}{row.host}"
+
+
+def _settings(row: RunRow) -> list[Fact]:
+    """The settings that matter; none where the config cannot be read."""
+    if not (settings := row.settings):
+        return [("config", "damaged, or not of this version", palette.CAUTION)]
+    hidden = ", ".join(map(str, settings["model.hidden"])) if settings["model.family"] in ("dense", "vae") else ""
+    (label, model, style), *others = settings_facts(settings)
+    return [
+        *([("preset", row.made_from, "")] if row.made_from else []),
         ("dataset", settings["data.dataset"], ""),
-        model,
-        *([("hidden", hidden, "")] if hidden and settings["model.family"] in ("dense", "vae") else []),
+        (label, f"{model}{', hidden ' * bool(hidden)}{hidden}", style),
         *others,
-        *([("encoder", encoder, "")] if encoder else []),
     ]

@@ -78,6 +78,17 @@ class RunRow:
         """The name to show: the display name, else the id."""
         return self.name or self.id
 
+    @property
+    def made_from(self) -> str:
+        """Its preset; empty for a run of a study that says nothing of one, which is called as the study is."""
+        return "" if self.preset == self.study.partition(":")[2] else self.preset
+
+
+def value_order(row: RunRow) -> tuple[tuple[float, str], ...]:
+    """The key by which runs of a study are in the order of what varies there, numbers by their value, the seed last."""
+    values = (word.rpartition("=")[2] for word in row.varies.split(" "))
+    return tuple((_as_number(value), value) for value in values)
+
 
 STOPPING = "saves and stops"
 """What is said of the process of a study that was asked to stop and has not ended yet."""
@@ -188,11 +199,15 @@ def _measure(row: RunRow) -> tuple[Any, ...]:
 
 
 def fold(
-    rows: Sequence[RunRow], every: Iterable[RunRow], opened: Collection[str], running: Mapping[str, str] = {}
+    rows: Sequence[RunRow],
+    every: Iterable[RunRow],
+    opened: Collection[str],
+    running: Mapping[str, str] = {},
+    by_value: bool = False,
 ) -> tuple[Line, ...]:
     """Runs in order, those of a study behind the line of that study, which stands where its first run would; they show
     where it is `opened`. A study of one run is that run unless more are to come, or its process is `running`, and a run
-    that is pinned stands by itself."""
+    that is pinned stands by itself. `by_value`: those of a study in the order of what varies there."""
     total, found = dict[str, list[RunRow]](), dict[str, list[RunRow]]()
     for among, known in ((every, total), (rows, found)):
         for row in among:
@@ -205,6 +220,7 @@ def fold(
         elif row.study not in seen:
             seen.add(row.study)
             runs, is_open = found[row.study], row.study in opened
+            runs = sorted(runs, key=value_order) if by_value else runs
             process = row.study in running, running.get(row.study, "")
             lines.append(StudyRow(row.study, tuple(runs), tuple(total[row.study]), is_open, *process))
             lines += [run for run in runs if is_open and not run.pinned]

@@ -93,7 +93,7 @@ NEXT_RUN = (
         "all settings, to find by words",
         "Settings",
         later=True,
-        also="every option hyperparameter key",
+        also="every option hyperparameter key learning rate lr batch size seed loss optimizer schedule",
     ),
     Key("c", "check", "", "a few steps: what it costs", "Check", also="preflight cost dry try memory parameters time"),
     Key("W", "sweep", "", "a sweep around it", "Sweep", later=True, also="grid search hyperparameters study vary"),

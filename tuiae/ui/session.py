@@ -374,8 +374,8 @@ class Session:
         }
 
     def compare(self, paths: Sequence[Path]) -> None:
-        """Choose which runs are compared, the oldest first."""
-        self.compared = tuple(sorted(paths, key=lambda path: path.name))
+        """Choose which runs are compared, in this order."""
+        self.compared = tuple(paths)
 
     def close(self) -> None:
         """Stop watching, and let the warm worker go; runs go on."""

@@ -23,7 +23,7 @@ from tuiae.runs import control
 from tuiae.runs.checkpoints import pointed, read_position
 from tuiae.runs.labels import Label, check_label, check_tags, read_label, relabel, write_label
 from tuiae.runs.listing import RunRow
-from tuiae.runs.paths import RunPaths
+from tuiae.runs.paths import RunPaths, undated
 from tuiae.runs.reader import read_status
 from tuiae.runs.removal import check_removable, delete_run, dependents, size_of
 from tuiae.ui.screens.base import BaseScreen
@@ -45,16 +45,22 @@ def change_labels(
         screen.feed.hurry()
 
 
+def _called(row: RunRow) -> str:
+    """A run as the list has it: by its name, else by its id without the date, behind what varies in its study."""
+    own_id = undated(clean(row.id, 50))
+    return clean(row.name, 50) or (f"{clean(row.varies, 50)} ({own_id})" if row.varies else own_id)
+
+
 def ask_name(screen: BaseScreen, row: RunRow) -> None:
     """Ask what to call a run."""
-    question = f"What to call {clean(row.id, 50)}? Empty takes the name away."
+    question = f"What to call {_called(row)}? Empty takes the name away."
     dialog = LineDialog("name", question, row.name, lambda text: check_label(Label(name=text)))
     screen.show_dialog(dialog, lambda text: change_labels(screen, [row], lambda run: relabel(run, name=text)))
 
 
 def ask_note(screen: BaseScreen, row: RunRow) -> None:
     """Ask what to remember of a run."""
-    question = f"About {clean(row.title, 50)}."
+    question = f"About {_called(row)}."
     dialog = NoteDialog("note", question, row.note, lambda text: check_label(Label(note=text)))
     screen.show_dialog(dialog, lambda text: change_labels(screen, [row], lambda run: relabel(run, note=text)))
 
@@ -159,12 +165,25 @@ class ColumnsDialog(Dialog[str]):
                 # Before the usual ones, and behind what was added before.
                 added = [one for one in self._chosen if one not in COLUMNS]
                 self._chosen.insert(len(added), name)
-            with self.prevent(Input.Changed):
-                self.query_one(WordInput).value = ""
-            self._find()
+            self._empty()
+
+    def _empty(self) -> None:
+        """List all again."""
+        with self.prevent(Input.Changed):
+            self.query_one(WordInput).value = ""
+        self._find()
 
     @on(Input.Submitted)
     def _take(self) -> None:
+        """Choose what was typed; where nothing was, take the columns that are chosen."""
+        if self.query_one(WordInput).value.strip():
+            if self._table.under in self._chosen:
+                self._empty()
+            elif self._table.under:
+                self.action_choose()
+            else:
+                self.judge("no setting and no metric has this in its name", "")
+            return
         usual = [column.name for column in USUAL if column.name not in FIRST]
         self.dismiss("" if self._chosen == usual else ",".join(self._chosen))
 

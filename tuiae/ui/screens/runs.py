@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -13,14 +12,14 @@ from textual.containers import Horizontal, Vertical
 from textual.events import DescendantBlur, DescendantFocus
 from textual.widgets import Input, Static
 
-from tuiae.render.runs import FIRST, USUAL, Sort, column_of, columns_to_choose, next_sort, sort_by
+from tuiae.render.runs import FIRST, OPTIONAL, USUAL, Sort, column_of, columns_to_choose, next_sort, sort_by
 from tuiae.render.text import clean
-from tuiae.reproduce.state import StudyProcess, find_process, stop_process, study_of
+from tuiae.reproduce.state import stop_process, study_of
 from tuiae.runs import control
 from tuiae.runs.checkpoints import all_checkpoints
 from tuiae.runs.labels import relabel
 from tuiae.runs.lineage import config_at, no_config, repeat_line
-from tuiae.runs.listing import STOPPING, Line, RunRow, StudyRow
+from tuiae.runs.listing import STOPPING, Line, RunRow, StudyRow, value_order
 from tuiae.runs.paths import RunPaths, check_runs_dir, need_run, undated
 from tuiae.runs.query import HELP, parse_query
 from tuiae.runs.reader import read_status
@@ -39,7 +38,7 @@ from tuiae.ui.screens.managing import (
     delete_after_question,
     stop_runs,
 )
-from tuiae.ui.screens.sweeping import ask_sweep, pace_of, resume_sweep
+from tuiae.ui.screens.sweeping import RESUMING, ask_sweep, pace_of, resume_sweep
 from tuiae.ui.session import NothingToDoError, Session, pause_word
 from tuiae.ui.terminal.app import TerminalApp
 from tuiae.ui.widgets.tables import LineTable, RunDetails, RunTable
@@ -47,7 +46,7 @@ from tuiae.ui.widgets.tables import LineTable, RunDetails, RunTable
 MARK_CELLS = 3  # at the beginning of a row, where a click selects it
 LEAST_DETAILS, MOST_DETAILS = 10, 18  # lines below the list for the details, their frame included
 AROUND_ROWS = 3  # lines of the list beside its rows
-STOPPED_SECONDS = 0.3  # between looks whether a sweep has stopped that is to go on
+AGE_SECONDS = 10.0  # between drawings of ages: list and details say the same
 LEAST_ROWS = 14  # that a list keeps where it scrolls so that the details have room below it
 ON_LINE = ("open", "select", "select_all", "tags", "pin", "delete", "sweep")
 """Actions on the run under the cursor, or on those of the study."""
@@ -92,6 +91,13 @@ class RunsScreen(BaseScreen):
 
     def on_mount(self) -> None:
         self._show_columns(self.app.setting("columns", ""))
+        self.set_interval(AGE_SECONDS, self._show_ages)
+
+    def _show_ages(self) -> None:
+        """Draw again what says how long ago something was."""
+        if self.is_current:
+            self.table.refresh()
+            self.query_one(RunDetails).changed()
 
     def compose_body(self) -> ComposeResult:
         with Vertical(id="body"):
@@ -224,16 +230,17 @@ class RunsScreen(BaseScreen):
             self.message.hint(f"{number} selected · {'c compares them' if number > 1 else 'space selects more'}")
         elif study is not None:
             fold_words = "folds" if study.opened else "unfolds"
-            key_words = f" · {words}" if (words := self._keys_of(study)) else ""
-            self.message.hint(f"enter {fold_words} {study.name}{key_words} · c compares its runs · D deletes them")
+            self.message.hint(
+                f"enter {fold_words} {study.name}{self._keys_of(study)} · c compares its runs · D deletes them"
+            )
         else:
             self.message.hint("space selects runs, c compares them · / finds · s sorts · D deletes")
 
     def _keys_of(self, study: StudyRow) -> str:
-        """What stops a study, or goes on with it; empty where nothing does."""
+        """What stops a study, or goes on with it, behind a dot; empty where nothing does."""
         if study.trains and not study.stops:
-            return "x saves and stops it"
-        return "R goes on with it" if self.is_enabled("resume") else ""
+            return " · x saves and stops it"
+        return " · R goes on with it" if self.is_enabled("resume") else ""
 
     @on(LineTable.Pointed)
     def _clicked(self, event: LineTable.Pointed) -> None:
@@ -305,6 +312,9 @@ class RunsScreen(BaseScreen):
         self.table.rearrange()
         self.table.refresh()
         self._show()
+        chosen = [name for name in names.split(",") if name and name not in OPTIONAL]
+        if lacking := [name for name in chosen if name not in self.table.columns]:
+            self.message.tell(f"no room here for {', '.join(lacking)}: a wider terminal, or fewer columns", "caution")
 
     def _show_columns(self, names: str) -> None:
         """The columns of these names, or the usual ones; a metric that was chosen once may be one of no run now."""
@@ -341,9 +351,12 @@ class RunsScreen(BaseScreen):
         return self.table.chosen or (study.runs if study is not None else ())
 
     def action_compare(self) -> None:
-        """Lay the selected runs beside each other, those that show; with none selected those of the study."""
+        """Lay the selected runs beside each other, those that show; with none selected those of the study. Those of one
+        study are in the order of what varies there, others in that of time."""
         chosen = self._to_compare
         if len(chosen) > 1:
+            one_study = bool(chosen[0].study) and len({row.study for row in chosen}) == 1
+            chosen = tuple(sorted(chosen, key=lambda row: (value_order(row) if one_study else (), row.id)))
             self.session.compare([row.path for row in chosen])
             self.app.switch_mode("compare")
             return
@@ -399,7 +412,7 @@ class RunsScreen(BaseScreen):
 
     def _stop(self, line: Line) -> None:
         if isinstance(line, StudyRow) and stop_process(self.session.root, study_of(line.tag)):
-            self.workers.cancel_group(self, "resume")
+            self.workers.cancel_group(self, RESUMING)
             self.message.tell(f"{line.name} {STOPPING} · R goes on with it", "good")
         else:
             rows, name = (line.runs, line.name) if isinstance(line, StudyRow) else ((line,), line.title)
@@ -434,25 +447,8 @@ class RunsScreen(BaseScreen):
             self._resume()
         else:
             self.message.release()
-            self.attempt(self._resume_sweep, study)
-
-    def _resume_sweep(self, study: StudyRow) -> None:
-        process = find_process(self.session.root, study_of(study.tag))
-        if process is not None and process.alive and process.stopping:
-            self.message.tell(f"{study.name} is still stopping · it goes on as soon as it has stopped", "caution")
-            self._resume_after(study, process)
-        else:
-            resume_sweep(self, study)
+            self.attempt(resume_sweep, self, study)
             self.feed.hurry()
-
-    @work(group="resume", exclusive=True)
-    async def _resume_after(self, study: StudyRow, process: StudyProcess) -> None:
-        """Go on with a sweep once the process has ended that was asked to stop."""
-        while process.alive:
-            await asyncio.sleep(STOPPED_SECONDS)
-        now = (line for line in self.table.lines if isinstance(line, StudyRow) and line.tag == study.tag)
-        self.attempt(resume_sweep, self, next(now, study))
-        self.feed.hurry()
 
     @on_chosen
     def _resume(self, row: RunRow) -> None:

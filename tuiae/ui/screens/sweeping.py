@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import re
 from collections.abc import Collection, Mapping, Sequence
@@ -35,7 +36,7 @@ from tuiae.machine import AUTO, read_jobs, suggest_workers
 from tuiae.preflight import warn_of_change
 from tuiae.render.machine import seconds
 from tuiae.render.text import clean, duration
-from tuiae.reproduce.state import start_process
+from tuiae.reproduce.state import StudyProcess, find_process, start_process, study_of
 from tuiae.runs.listing import StudyRow
 from tuiae.runs.paths import RunPaths, undated
 from tuiae.runs.snapshot import Snapshot, Status
@@ -59,6 +60,8 @@ from tuiae.ui.session import NothingToDoError, PreflightDone
 
 ROWS = 3  # settings that a sweep of the dialog may vary; a file takes any number
 MOST_RUNS = 500
+STOPPED_SECONDS = 0.3  # between looks whether a sweep has stopped that is to go on
+RESUMING = "resume"  # the group of what waits for that
 MOST_OFFERED = 4  # names of settings that begin with what was typed
 LATENT = "model.latent"
 MOST_WARNED = 50  # of them are looked at for warnings with every key that is pressed
@@ -296,7 +299,7 @@ def start_sweep(screen: BaseScreen, path: Path, name: str, jobs: int) -> None:
 
 
 def resume_sweep(screen: BaseScreen, study: StudyRow) -> None:
-    """Train what a sweep lacks.
+    """Train what a sweep lacks; where it is still stopping, as soon as it has stopped.
 
     Raises:
         NothingToDoError: it is no sweep, it has all its runs, or its file is gone. ConfigError: what is wrong there.
@@ -305,6 +308,11 @@ def resume_sweep(screen: BaseScreen, study: StudyRow) -> None:
     name = study.name
     if not study.tag.startswith("sweep:"):
         raise NothingToDoError(f"{name} is no sweep: 6 lists the works, and r there goes on with one")
+    process = find_process(screen.session.root, study_of(study.tag))
+    if process is not None and process.alive and process.stopping:
+        screen.message.tell(f"{name} is still stopping · it goes on as soon as it has stopped", "caution")
+        screen.run_worker(_resume_after(screen, study, process), group=RESUMING, exclusive=True)
+        return
     sweep = find_sweep_of(screen.session.root, study)
     finished = [run.settings.items() for run in study.runs if run.status.state == "finished"]
     lacks = sum(not any(marks(job.config).items() <= settings for settings in finished) for job in sweep.jobs)
@@ -313,6 +321,12 @@ def resume_sweep(screen: BaseScreen, study: StudyRow) -> None:
     start_sweep(screen, sweep.path, name, AUTO)
     told = f"{name} goes on: {lacks:,} of {counted(len(sweep.jobs), 'run')} to finish, also when you leave"
     screen.message.tell(f"{told} · x saves and stops it", "good")
+
+
+async def _resume_after(screen: BaseScreen, study: StudyRow, process: StudyProcess) -> None:
+    while process.alive:
+        await asyncio.sleep(STOPPED_SECONDS)
+    screen.attempt(resume_sweep, screen, study)
 
 
 def find_sweep_of(root: Path, study: StudyRow) -> Sweep:

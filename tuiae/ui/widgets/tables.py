@@ -357,7 +357,8 @@ class RunTable(LineTable):
         self.rearrange()
 
     def _fold(self, rows: Sequence[RunRow], opened: frozenset[str]) -> tuple[Line, ...]:
-        return fold(rows, self.rows, opened, self.running) if self.grouped else tuple(rows)
+        by_value = not self.sort.key
+        return fold(rows, self.rows, opened, self.running, by_value) if self.grouped else tuple(rows)
 
     def rearrange(self) -> None:
         """Find, order and lay out again; where only values changed, only their lines are drawn."""
