@@ -419,3 +419,10 @@ def test_two_runs_at_once_keep_apart(lab: Laboratory, workers: list[subprocess.P
     assert documents[0]["run"] != documents[1]["run"]
     assert {document["state"] for document in documents} == {"finished"}
     assert documents[0]["metrics"] != documents[1]["metrics"]
+
+
+@pytest.mark.parametrize("flag", ["--latent", "--epochs", "--seed"])
+def test_what_is_no_number_is_refused_in_plain_words(lab: Laboratory, flag: str) -> None:
+    told = lab("run", flag, "abc", check=2).stderr
+    assert f"{flag}': should be a whole number" in told
+    assert "parse" not in told

@@ -112,9 +112,9 @@ def test_label_on_the_command_line(lab: Laboratory) -> None:
     told = lab("label", run.id).stdout
     assert told.splitlines() == [run.id, "name  [b]wide[/b]", "tags  a", "note  two", "      lines"]
     document = lab("label", run.id, "--name", "", "--json").document
-    assert document == {"run": run.id, "name": "", "note": "two\nlines", "tags": ["a"], "pinned": False}
+    assert document == {"run": run.id, "name": None, "note": "two\nlines", "tags": ["a"], "pinned": False}
     shown = lab("show", run.id, "--json").document
-    assert (shown["name"], shown["note"], shown["tags"]) == ("", "two\nlines", ["a"])
+    assert (shown["name"], shown["note"], shown["tags"]) == (None, "two\nlines", ["a"])
     assert "80" in lab("label", run.id, "--name", "x" * 81, check=2).stderr
     lab("label", "nobody", "--name", "x", check=2)
 

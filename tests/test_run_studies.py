@@ -14,6 +14,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from rich.cells import cell_len
 from textual.widgets import Input, Static
 
 from tests.conftest import Laboratory
@@ -22,7 +23,7 @@ from tests.golden import Golden, titled
 from tuiae.config import RunConfig, build_config
 from tuiae.errors import ConfigError, RunHeldError
 from tuiae.files import read_json, replace_json
-from tuiae.render.runs import Sort, arrange, find_columns, header_line, place_columns, run_line
+from tuiae.render.runs import Sort, arrange, find_columns, header_line, place_columns, run_line, terminal_table
 from tuiae.render.status import draw_details
 from tuiae.reproduce.state import StudyProcess, find_process
 from tuiae.runs import control
@@ -141,6 +142,26 @@ def test_runs_on_the_command_line(lab: Laboratory, sweep: list[RunPaths]) -> Non
     first = lab("runs", "--columns", "latent,loss", "--json").document[1]
     assert (first["varies"], first["settings"]) == ("latent=16", {"model.latent": 16})
     assert "did you mean 'latent'" in lab("runs", "--columns", "latnt", check=2).stderr
+    assert lab("runs", "--columns", "name,latent").stdout.splitlines()[0].split() == [
+        "run",
+        "varies",
+        "state",
+        "latent",
+    ]
+
+
+@pytest.mark.parametrize("width", [60, 80, 120, 200])
+def test_on_a_terminal_each_run_is_a_line_with_what_finds_it(
+    lab: Laboratory, sweep: list[RunPaths], width: int
+) -> None:
+    relabel(sweep[0], name="denoise with a name of many words that is long", tag=["one", "two"])
+    rows = RunLister(lab.runs).rows(histories=True)
+    head, *lines = (line.plain for line in terminal_table(rows, NOW, width))
+    assert [line.split()[0] for line in lines] == [row.id[16:] for row in rows]
+    assert all(cell_len(line) <= width for line in (head, *lines))
+    assert {"run", "state"} <= set(head.split())
+    wanted = terminal_table(rows, NOW, width, find_columns(["latent"], rows))
+    assert "latent" in wanted[0].plain
 
 
 def test_what_a_worker_settles_while_it_starts_is_read_again(lab: Laboratory) -> None:

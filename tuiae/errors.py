@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from enum import IntEnum
 from typing import Any
@@ -17,6 +18,23 @@ class ExitCode(IntEnum):
     STOPPED = 5
     HELD = 6
     INTERRUPTED = 130  # 128 and the number of SIGINT, as shells have it
+
+
+_VALID = re.compile(r"Input should be a valid (\w+).*")
+_KINDS = {
+    "integer": "a whole number",
+    "boolean": "true or false",
+    "string": "a word",
+    "tuple": "a list",
+    "dictionary": "a table",
+}
+
+
+def in_plain_words(message: str) -> str:
+    """What a library says of a value that is not of its kind, such as `should be a whole number`; else its sentence."""
+    if found := _VALID.fullmatch(message):
+        return f"should be {_KINDS.get(found[1], f'a {found[1]}')}"
+    return message.lower().replace("input ", "")
 
 
 class TuiaeError(Exception):

@@ -15,7 +15,7 @@ import typer
 from tuiae import __version__
 from tuiae.cli import options
 from tuiae.cli.main import ScreenOptions, is_terminal, knows_unicode
-from tuiae.cli.options import AXES, EXIT_CODES, PLAIN_TEXT, prints
+from tuiae.cli.options import AXES, EXIT_CODES, PLAIN_TEXT, PlainGroup, prints
 from tuiae.errors import ConfigError
 from tuiae.machine import AUTO
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from tuiae.cli.output import Output
     from tuiae.runs.paths import RunPaths
 
-app = typer.Typer(epilog=EXIT_CODES, **PLAIN_TEXT)
+app = typer.Typer(cls=PlainGroup, epilog=EXIT_CODES, **PLAIN_TEXT)
 
 
 def find(text: str, states: Collection[str] = ()) -> RunPaths:

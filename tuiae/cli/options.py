@@ -9,9 +9,9 @@ from itertools import zip_longest
 from typing import Annotated, Any, get_type_hints
 
 import typer
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
 
-from tuiae.errors import ConfigError
+from tuiae.errors import ConfigError, in_plain_words
 from tuiae.machine import read_jobs
 from tuiae.render import UNITS
 
@@ -191,6 +191,18 @@ def prints(*more: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
         return call
 
     return with_output
+
+
+class PlainGroup(TyperGroup):
+    """The commands; what is wrong with the value of an option is said in the words that settings have for it."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Carry out the command that was given."""
+        try:
+            return super().invoke(ctx)
+        except typer.BadParameter as error:
+            error.message = in_plain_words(error.message)
+            raise
 
 
 class OptionalNumbers(TyperCommand):

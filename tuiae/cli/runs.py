@@ -15,15 +15,15 @@ from rich.text import Text
 
 from tuiae.cli.main import is_terminal
 from tuiae.cli.output import AsciiStream, Output
-from tuiae.config import value_text
+from tuiae.config import settings_of, value_text
 from tuiae.errors import ConfigError
 from tuiae.exports.formats import write_points
 from tuiae.images import measured_kind, test_words
 from tuiae.render.curves import Curve, draw_curves, without_dashes
 from tuiae.render.grid import sample_grid
 from tuiae.render.legend import legend, own_terms, plot_title, run_curves, second_metrics
-from tuiae.render.runs import SETTINGS, RunColumn, find_columns, passed_over_words, plain_table
-from tuiae.render.status import failure_words, note_line, refusal_words, silence_words
+from tuiae.render.runs import SETTINGS, RunColumn, find_columns, passed_over_words, plain_table, terminal_table
+from tuiae.render.status import failure_words, note_line, refusal_words, settings_facts, silence_words
 from tuiae.render.text import (
     beside,
     clean,
@@ -71,6 +71,8 @@ def list_runs(output: Output, tag: str | None = None, words: str | None = None, 
         rows = query.find(rows)
     if output.json:
         output.document([_row_record(row, now, wanted) for row in rows])
+    elif rows and output.shows_pictures:
+        output.line(join_lines(terminal_table(rows, now, output.people.width, wanted)))
     elif rows:
         output.table(*plain_table(rows, now, wanted))
     elif words is not None and there:
@@ -164,12 +166,17 @@ def show_result(snapshot: Snapshot, output: Output) -> None:
     """Show the figures of the last epoch, and where everything is."""
     status = snapshot.status
     output.line(f"{snapshot.id}  {', '.join(filter(None, (status.state, silence_words(status))))}", "bold")
+    for what, words in (("name", snapshot.name), ("tags", " ".join(tags_of(RunPaths(snapshot.path), snapshot.meta)))):
+        if words:
+            output.line(f"{what}: {clean(words)}")
     if snapshot.config is not None:
         config, model = snapshot.config, snapshot.config.model
         encoder = f", on the encoder of {model.encoder_run}" if model.encoder_run else ""
         frozen = ", frozen" if model.freeze and config.is_classifier else ""
         device = f"; {status.device}" if status.device else ""
         output.line(f"{model.words}{encoder}{frozen}, on {config.data.dataset}{device}")
+        facts = settings_facts(settings_of(snapshot.current_config or config))[1:]
+        output.line("; ".join(f"{label} {value}" for label, value, _ in facts if label not in ("encoder", "frozen")))
     elif snapshot.tracked is not None:
         output.line(f"tracked: {own_words(snapshot)}")
     else:
@@ -299,7 +306,7 @@ def label_run(
     label = relabel(run, name=name, note=note, tag=tag, untag=untag) if changed else read_label(run)
     tags = tags_of(run, label=label)
     if output.json:
-        fields = {"name": label.name, "note": label.note, "tags": list(tags), "pinned": label.pinned}
+        fields = {"name": label.name or None, "note": label.note or None, "tags": list(tags), "pinned": label.pinned}
         output.document({"run": run.id, **fields})
         return
     output.line(run.id, "bold")

@@ -99,7 +99,8 @@ def parse_noise(text: str) -> dict[str, Any]:
     """`--noise KIND[:LEVEL]` by dotted keys; raises ConfigError for a level without a kind."""
     kind, _, level = text.partition(":")
     if kind.replace(".", "", 1).isdecimal():
-        raise ConfigError(f"--noise {text}: a level needs a kind", f"KIND:LEVEL, such as salt-pepper:{kind}")
+        such = "salt-pepper" if float(kind) <= 1 else "gaussian"  # the one takes shares alone
+        raise ConfigError(f"--noise {text}: a level needs a kind", f"KIND:LEVEL, such as {such}:{kind}")
     return {"noise.kind": kind, **({"noise.level": parse_value(level)} if level else {})}
 
 

@@ -18,7 +18,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from tuiae.config.schema import ARGUMENTS, CODE_WORDS, NAME_WORDS, RunConfig, Section, Setting, TrainingSection
-from tuiae.errors import ConfigError
+from tuiae.errors import ConfigError, in_plain_words
 from tuiae.files import read_bytes
 
 SET = "--set"
@@ -434,7 +434,7 @@ def _reason(key: str, item: Any) -> str:
     if kind == "literal_error" and key != "data.validation":
         allowed = re.findall(r"'([^']+)'", context["expected"])
         return f"{key} = {value}: allowed: {', '.join(allowed)}{did_you_mean(str(item['input'])[:MOST_VALUE], allowed)}"
-    return f"{key} = {value}: {_ALLOWED.get(key, item['msg'].lower().replace('input ', ''))}"
+    return f"{key} = {value}: {_ALLOWED.get(key, in_plain_words(item['msg']))}"
 
 
 def _brief(value: Any) -> str:
@@ -483,12 +483,10 @@ def dotted_keys() -> list[str]:
 
 
 def keys_named(word: str) -> list[str]:
-    """The dotted keys that a word names: their own, their shortest, one without its section, or what people call them
-    elsewhere; an argument's own."""
+    """The dotted keys that a word names: their own, their shortest, or one without its section; an argument's own."""
     if word.startswith(f"{ARGUMENTS}."):
         return [word]
-    found = [key for key in dotted_keys() if word in (key, key.partition(".")[2], short_key(key))]
-    return found or [_SHORT[word]] if word in _SHORT else found
+    return [key for key in dotted_keys() if word in (key, key.partition(".")[2], short_key(key))]
 
 
 def did_you_mean(word: str, allowed: list[str]) -> str:
@@ -496,7 +494,5 @@ def did_you_mean(word: str, allowed: list[str]) -> str:
     leaf = word.rpartition(".")[2]
     leaves = {name.rpartition(".")[2]: name for name in reversed(allowed)}
     near = difflib.get_close_matches(leaf, leaves, n=1, cutoff=0.6)
-    meant = leaves[near[0]] if near else ""
-    if _SHORT.get(leaf) in allowed:
-        meant = _SHORT[leaf]
+    meant = _SHORT[leaf] if _SHORT.get(leaf) in allowed else leaves[near[0]] if near else ""
     return f" (did you mean '{meant}'?)" if meant else ""

@@ -26,7 +26,7 @@ from tuiae.files import as_number
 from tuiae.images import short_name
 from tuiae.render import palette
 from tuiae.render.status import SIGNS, age_text, speed_text, state_in_list, state_sign
-from tuiae.render.table import GAP, TableColumn, table_line
+from tuiae.render.table import GAP, TableColumn, draw_table, filled, table_line
 from tuiae.render.text import MISSING, clean, count, duration, figure, number, of_epochs, shorten, shorten_middle
 from tuiae.runs.listing import Line, RunRow, StudyRow, ids_inside
 from tuiae.runs.paths import undated
@@ -259,6 +259,8 @@ def find_columns(names: Iterable[str], rows: Sequence[RunRow]) -> tuple[RunColum
     found = dict.fromkeys(FIRST)
     for name in names:
         known = "test loss" if name == "loss" else spelled.get(name.replace(" ", "_")) or _setting_named(name)
+        if name in LABELS:
+            continue  # which show wherever there are any
         if known not in (*there, *FIRST):
             cause = f"no column '{name}'{did_you_mean(name, there)}"
             raise ConfigError(cause, "every setting is one, as latent or seed, every metric, and best, time, host")
@@ -413,7 +415,9 @@ def column_at(placed: Sequence[RunColumn], x: int) -> str:
     return ""
 
 
-_PLAIN = ("run", "name", "varies", "state", "dataset", "model", "epoch", "test loss", "accuracy", "age", "tags")
+LABELS = ("name", "varies")
+"""Columns that the lines without a dashboard have wherever a run has them."""
+_PLAIN = ("run", *LABELS, "state", "dataset", "model", "epoch", "test loss", "accuracy", "age", "tags")
 
 
 def plain_table(
@@ -429,8 +433,27 @@ def plain_table(
     }
     there = {"name": any(row.name for row in rows), "varies": any(row.varies for row in rows)}
     there["tags"] = any(row.tags for row in rows)
-    names = ["run", "name", "varies", *(column.name for column in wanted if column.name != "run")] if wanted else _PLAIN
+    names = ["run", *LABELS, *(column.name for column in wanted if column.name != "run")] if wanted else _PLAIN
     shown = [name for name in names if there.get(name, True)]
     cells = [own.get(name) or column_of(name).words for name in shown]
     right = [name for name in shown if name not in own and column_of(name).right]
     return shown, [[words(row, now) for words in cells] for row in rows], right
+
+
+_RANKS = {name: rank for rank, name in enumerate(("run", *LABELS, "state", "epoch", "test loss", "age", "dataset"))}
+_LEAST = {"name": 12, "varies": 12, "tags": LEAST_WORDS}
+
+
+def terminal_table(rows: Sequence[RunRow], now: float, width: int, wanted: Sequence[RunColumn] = ()) -> list[Text]:
+    """What `plain_table` has in lines of `width` cells, one a run: ids stay whole, but for their date, without which
+    they find the run as well; names give way, then columns go, of those that are not `wanted` the least telling
+    first."""
+    names, cells, right = plain_table(rows, now, wanted)
+    asked = {column.name for column in wanted}
+    columns = []
+    for name, column in zip(names, zip(*cells, strict=True), strict=True):
+        words = map(undated, column) if name == "run" else column
+        rank = 1 if name in asked else _RANKS.get(name, len(_RANKS))
+        least = _LEAST.get(name, 0)
+        columns.append(filled(name, map(Text, words), name in right, rank, least, names=name in LABELS))
+    return draw_table(columns, width)

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from tuiae.config import RunConfig, build_config, did_you_mean, read_document
 from tuiae.config.presets import find_packaged, find_preset, packaged
 from tuiae.data.registry import DOWNLOADS, commands_for, describe
-from tuiae.errors import ConfigError, TuiaeError
+from tuiae.errors import ConfigError, TuiaeError, in_plain_words
 from tuiae.reproduce.claims import Scope, check
 from tuiae.reproduce.measures import ClaimError
 from tuiae.studies.jobs import Job
@@ -277,7 +277,7 @@ def _reason(item: Any) -> str:
     if item["type"] == "extra_forbidden":
         known = list(_TABLES["change" if "change" in place else place[0] if place else ""].model_fields)
         return f"unknown key '{key}'{f' in {where}' if where else ''}{did_you_mean(key, known)}"
-    return f"{'.'.join([*place, key])}: {item['msg'].lower()}"
+    return f"{'.'.join([*place, key])}: {in_plain_words(item['msg'])}"
 
 
 # Datasets that a work still needs.

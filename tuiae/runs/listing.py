@@ -449,8 +449,8 @@ def summarise(snapshot: Snapshot) -> dict[str, Any]:
     return {
         "run": snapshot.id,
         "dir": str(snapshot.path),
-        "name": label.name,
-        "note": label.note,
+        "name": label.name or None,
+        "note": label.note or None,
         "tags": list(tags_of(run, snapshot.meta, label)),
         "state": snapshot.state,
         "silent_minutes": status.silent,

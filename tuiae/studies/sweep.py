@@ -36,7 +36,7 @@ from tuiae.config import (
 )
 from tuiae.config.document import parse_toml
 from tuiae.config.presets import find_packaged, find_preset
-from tuiae.errors import ConfigError, UnknownRunError
+from tuiae.errors import ConfigError, UnknownRunError, in_plain_words
 from tuiae.files import make_directory, replace_text, writable_advice
 from tuiae.runs.labels import PRUNED, check_tags
 from tuiae.runs.paths import REPORTS
@@ -271,7 +271,7 @@ def _reason(item: Any) -> str:
             return f"the key '{key}' is missing"
         case "string_pattern_mismatch":
             return f"{key} = {item['input']!r}: allowed: {NAME_WORDS}"
-    return f"{key} = {item['input']!r}: {item['msg'].lower().replace('input ', '')}"
+    return f"{key} = {item['input']!r}: {in_plain_words(item['msg'])}"
 
 
 @dataclass(frozen=True)
