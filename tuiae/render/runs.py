@@ -440,8 +440,8 @@ def plain_table(
     return shown, [[words(row, now) for words in cells] for row in rows], right
 
 
-_RANKS = {name: rank for rank, name in enumerate(("run", *LABELS, "state", "epoch", "test loss", "age", "dataset"))}
-_LEAST = {"name": 12, "varies": 12, "tags": LEAST_WORDS}
+_RANKS = {name: rank for rank, name in enumerate(("run", "state", *LABELS, "epoch", "test loss", "age", "dataset"))}
+_LEAST = {"name": 24, "varies": 16, "tags": LEAST_WORDS}
 
 
 def terminal_table(rows: Sequence[RunRow], now: float, width: int, wanted: Sequence[RunColumn] = ()) -> list[Text]:
