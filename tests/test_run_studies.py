@@ -368,7 +368,8 @@ async def test_columns_are_chosen_and_remembered(sweep: list[RunPaths]) -> None:
         shown = ("run", "state", "batch_size", "seed")
         await desk.until(lambda: desk.table.columns[:4] == shown)
         assert "epoch" not in desk.table.columns
-        assert "no room here for preset, dataset" in desk.screen
+        await desk.press("C", *"activation", "enter", *"initialisation", "enter", "enter")
+        await desk.shows("no room here for activation, initialisation")
     async with open_desk(size=(80, 24)) as desk:
         await listed(desk)
         assert row_text(desk.table, -1).split()[:4] == [*shown]

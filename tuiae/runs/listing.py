@@ -90,6 +90,12 @@ def value_order(row: RunRow) -> tuple[tuple[float, str], ...]:
     return tuple((_as_number(value), value) for value in values)
 
 
+def to_compare(rows: Iterable[RunRow]) -> list[RunRow]:
+    """Runs that are to be compared, those of one study in the order of what varies there, others in that of time."""
+    rows = sorted(rows, key=lambda row: row.id)
+    return sorted(rows, key=value_order) if rows[0].study and len({row.study for row in rows}) == 1 else rows
+
+
 STOPPING = "saves and stops"
 """What is said of the process of a study that was asked to stop and has not ended yet."""
 

@@ -19,7 +19,7 @@ from tuiae.runs import control
 from tuiae.runs.checkpoints import all_checkpoints
 from tuiae.runs.labels import relabel
 from tuiae.runs.lineage import config_at, no_config, repeat_line
-from tuiae.runs.listing import STOPPING, Line, RunRow, StudyRow, value_order
+from tuiae.runs.listing import STOPPING, Line, RunRow, StudyRow, to_compare
 from tuiae.runs.paths import RunPaths, check_runs_dir, need_run, undated
 from tuiae.runs.query import HELP, parse_query
 from tuiae.runs.reader import read_status
@@ -151,8 +151,7 @@ class RunsScreen(BaseScreen):
     def _take_rows(self, event: RunsListed) -> None:
         self._all_read = self._all_read or event.complete
         self._passed_over = event.passed_over
-        # Which words are tags or whole values follows from the runs.
-        self.table.query_words = parse_query(self.filter.value, event.rows)
+        self.table.query_words = parse_query(self.filter.value, event.rows)  # what a word means follows from the runs
         for study, words in self.session.failed_studies().items():
             self.message.tell(f"{study.removeprefix(SWEEP)} has failed: {words}", "bad")
         self.table.running = event.running
@@ -307,13 +306,14 @@ class RunsScreen(BaseScreen):
         self.show_dialog(dialog, self._take_columns)
 
     def _take_columns(self, names: str) -> None:
+        before = {column.name for column in self.table.wanted}
         self._show_columns(names)
         self.app.remember(columns=names)
         self.table.rearrange()
         self.table.refresh()
         self._show()
-        chosen = [name for name in names.split(",") if name and name not in OPTIONAL]
-        if lacking := [name for name in chosen if name not in self.table.columns]:
+        placed = {*self.table.columns, *OPTIONAL, *before}
+        if lacking := [column.name for column in self.table.wanted if column.name not in placed]:
             self.message.tell(f"no room here for {', '.join(lacking)}: a wider terminal, or fewer columns", "caution")
 
     def _show_columns(self, names: str) -> None:
@@ -351,13 +351,10 @@ class RunsScreen(BaseScreen):
         return self.table.chosen or (study.runs if study is not None else ())
 
     def action_compare(self) -> None:
-        """Lay the selected runs beside each other, those that show; with none selected those of the study. Those of one
-        study are in the order of what varies there, others in that of time."""
+        """Lay the selected runs beside each other, those that show; with none selected those of the study."""
         chosen = self._to_compare
         if len(chosen) > 1:
-            one_study = bool(chosen[0].study) and len({row.study for row in chosen}) == 1
-            chosen = tuple(sorted(chosen, key=lambda row: (value_order(row) if one_study else (), row.id)))
-            self.session.compare([row.path for row in chosen])
+            self.session.compare([row.path for row in to_compare(chosen)])
             self.app.switch_mode("compare")
             return
         told = "one run is selected" if chosen else "no run is selected"
