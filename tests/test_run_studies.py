@@ -283,6 +283,8 @@ async def test_the_runs_of_a_study_are_compared_in_the_order_of_what_varies(
         await desk.press("c")
         await desk.until(lambda: len(desk.app.session.compared) == 4)
         assert desk.app.session.compared == (first.root, *(run.root for run in sweep))
+    compared = lab("compare", "--tag", "sweep:codes", "--json").document["runs"]
+    assert [run["run"] for run in compared] == [run.id for run in (first, *sweep)]
 
 
 async def test_dialogs_call_a_run_as_the_list_does(sweep: list[RunPaths]) -> None:

@@ -20,7 +20,7 @@ from tuiae.render.legend import legend, plot_title
 from tuiae.render.sweeps import draw_bars, levels_table, summary_notes, summary_plot, summary_words
 from tuiae.render.text import MISSING, beside, figure, join_lines
 from tuiae.runs.labels import PRUNED
-from tuiae.runs.listing import preset_of, summarise
+from tuiae.runs.listing import RunLister, preset_of, summarise, to_compare
 from tuiae.runs.paths import RunPaths, runs_dir
 from tuiae.runs.query import find_tagged
 from tuiae.runs.reader import RunReader, read_status
@@ -228,7 +228,7 @@ def compare_runs(runs: Sequence[RunPaths], tag: str, metric: str, output: Output
     Raises:
         UnknownRunError: no run carries the tag. ConfigError: less than two runs, or a metric that none of them has.
     """
-    paths = list(dict.fromkeys(run.root for run in (*runs, *(find_tagged(tag, runs_dir()) if tag else ()))))
+    paths = list(dict.fromkeys((*(run.root for run in runs), *(_tagged(tag) if tag else ()))))
     if len(paths) < 2:
         told = f"only {paths[0].name}" if paths else "nothing"
         raise ConfigError(f"{told} to compare", "name two runs or more, or a tag with --tag; `tuiae runs` lists them")
@@ -241,6 +241,12 @@ def compare_runs(runs: Sequence[RunPaths], tag: str, metric: str, output: Output
         output.document(_document(comparison, shared, metric))
     else:
         _show(comparison, shared, metric, output)
+
+
+def _tagged(tag: str) -> list[Path]:
+    """The runs that carry a tag, in the order in which they are compared; raises UnknownRunError where none does."""
+    found = {run.root for run in find_tagged(tag, runs_dir())}
+    return [row.path for row in to_compare(row for row in RunLister(runs_dir()).rows() if row.path in found)]
 
 
 def _show(comparison: Comparison, shared: SharedImages, metric: str, output: Output) -> None:
