@@ -509,10 +509,10 @@ async def test_a_sweep_is_started_from_the_list_and_stopped_there(
         assert [job.label for job in written.jobs] == [
             f"latent={code} epochs=9999 seed={seed}" for code in (4, 16) for seed in (0, 1)
         ]
-        await desk.shows("x saves and stops it")
+        assert "R Resume" not in await desk.shows("x Stop", "trains in the background")
         await desk.press("x")
         await desk.until(lambda: not process.alive)
-        await desk.until(lambda: "x saves and stops it" not in desk.screen)
+        await desk.until(lambda: "trains in the background" not in desk.screen)
         await desk.press("R")
         await desk.shows("codes goes on: 4 of 4 runs to finish")
         workers.extend(desk.app.session.studies.values())

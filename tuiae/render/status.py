@@ -365,7 +365,7 @@ def bad_ending(snapshot: Snapshot) -> str:
 # The details of what the cursor of the list stands on.
 
 WIDE_DETAILS = 76  # cells from which words and facts stand beside each other
-WORDS_SHARE = 0.4  # of that width, for the words
+WORDS_SHARE, STUDY_SHARE = 0.4, 0.5  # of that width, for the words about a run, and about a study with its few facts
 MOST_TITLE_LINES = 3
 MOST_VALUES = 12  # of a setting that varies, in words
 
@@ -381,7 +381,8 @@ def draw_details(line: Line, width: int, height: int, now: float, ascii_only: bo
     """What a run or a study is and how it stands, in `width` x `height` cells: words above facts, or beside them."""
     if width <= 0 or height <= 0:
         return Text(end="")
-    column = int(width * WORDS_SHARE) if width >= WIDE_DETAILS else width
+    share = STUDY_SHARE if isinstance(line, StudyRow) else WORDS_SHARE
+    column = int(width * share) if width >= WIDE_DETAILS else width
     if isinstance(line, StudyRow):
         head, more, facts = _study_words(line, column), [], _study_facts(line)
     else:

@@ -117,13 +117,12 @@ class RunsScreen(BaseScreen):
         if action == "stop" and isinstance(line, StudyRow):
             return line.trains or any(run.status.live for run in line.runs)
         if action == "resume" and isinstance(line, StudyRow):
-            return line.tag.startswith("sweep:") and bool(line.missing or line.unfinished)
+            lacks = line.missing or line.unfinished
+            return bool(lacks) and line.tag.startswith("sweep:") and (line.stops or not line.trains)
         if action in ON_RUN:
             return row is not None and run_takes(action, row.status, bool(row.settings))
-        if action == "compare":
-            return len(self._to_compare) > 1
-        if action in ("find", "sort"):
-            return bool(self.table.rows)
+        if action in ("compare", "find", "sort"):
+            return len(self._to_compare) > 1 if action == "compare" else bool(self.table.rows)
         if action in ON_ROW or action in ON_LINE:
             return (row if action in ON_ROW else line) is not None
         return super().is_enabled(action)
