@@ -11,7 +11,7 @@ import pytest
 from textual import events
 
 from tests.conftest import Laboratory, SharedLaboratory
-from tests.dashboard import SIZES, Desk, SharedExplorer, open_desk, saving_again, script
+from tests.dashboard import CLASSIFIER, SIZES, Desk, SharedExplorer, open_desk, saving_again, script
 from tuiae.explore.checkpoint import load
 from tuiae.explore.protocol import Confused, Worst
 from tuiae.runs.paths import RunPaths
@@ -278,6 +278,23 @@ async def choose_a_cell(desk: Desk) -> None:
         await desk.shows(f"test image {shown.indices[place]:,} · class {true}")
         np.testing.assert_array_equal(pixels(desk), shown.images[place])
         await desk.press("right")
+
+
+async def test_an_empty_cell_leads_nowhere_and_says_so(lab: Laboratory) -> None:
+    played = script(lab.runs, CLASSIFIER)
+    played.play(6)
+    played.writer.sample(7, labels=np.arange(4), classes=np.array(list("abcd")), confusion=np.diag([9, 9, 9, 9]))
+    played.writer.close("finished")
+    async with open_desk(played.run) as desk:
+        await desk.until(lambda: desk.app.session.sample and desk.app.session.sample.epoch == 7)
+        await desk.shows("confusion")
+        await desk.focus("confusion")
+        matrix = desk.app.live.query_one(ConfusionPanel)
+        await desk.until(lambda: matrix._counts.sum() == 36)
+        matrix.cursor = (0, 1)
+        await desk.press("enter")
+        await desk.shows("no test image is taken so")
+        assert desk.app.current_mode == "live"
 
 
 async def test_a_cell_without_images_says_so_and_goes_on_saying_it(

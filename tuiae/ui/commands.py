@@ -156,13 +156,11 @@ class Commands(Provider):
                 yield Hit(score, whole.highlight(command.title), command.do, help=command.hint)
 
     def _here(self) -> Iterator[PaletteCommand]:
-        """What has a key on the screen, on the focused panel, and everywhere; and of Textual's what has none."""
+        """What has a key on the screen, on the focused panel, and everywhere."""
         for active in self.screen.active_bindings.values():
             key = find_key(active.binding)
             if key is not None and active.enabled and active.binding.key == key.key.partition(",")[0]:
                 yield command_of(key, partial(self.app.run_action, key.action, active.node))
-        for system in self.app.get_system_commands(self.screen):
-            yield PaletteCommand(system.title, system.help, system.callback)
 
     def _on_panels(self) -> Iterator[PaletteCommand]:
         """What has a key on panels that are in sight without the focus."""

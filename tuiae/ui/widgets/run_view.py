@@ -43,7 +43,7 @@ from tuiae.render.text import centred, count
 from tuiae.runs.snapshot import Sample, Snapshot
 from tuiae.ui.feeds import Feed, ParentRead, SeedsRead, follow_parent, follow_seeds
 from tuiae.ui.keys import CONFUSION
-from tuiae.ui.widgets.chrome import ONE_AT_A_TIME, ViewBar, Views
+from tuiae.ui.widgets.chrome import ONE_AT_A_TIME, MessageLine, ViewBar, Views
 from tuiae.ui.widgets.curves import CurvesPanel, cycle_look, follow_look
 from tuiae.ui.widgets.images import ImagesPanel
 from tuiae.ui.widgets.left import FRAME_LINES, LogPanel
@@ -74,6 +74,8 @@ class ConfusionPanel(PicturePanel):
 
         true: int
         predicted: int
+        images: int
+        """How many the matrix counts there."""
 
     BORDER_TITLE = "confusion · true ↓ predicted →"
 
@@ -161,7 +163,7 @@ class ConfusionPanel(PicturePanel):
     def action_choose_cell(self) -> None:
         """Ask for the images of the cell."""
         if self.cursor is not None:
-            self.post_message(self.CellChosen(*self.cursor))
+            self.post_message(self.CellChosen(*self.cursor, int(self._counts[self.cursor])))
 
     # The mouse
 
@@ -472,6 +474,13 @@ class RunView(Views):
         self.confusion.show(np.zeros((0, 0), np.int64), ())
         for panel in (self.images, self.confusion):
             panel.explain(missing_note(event.epoch))
+
+    @on(ConfusionPanel.CellChosen)
+    def _cell_chosen(self, event: ConfusionPanel.CellChosen) -> None:
+        """Keep an empty cell from leading to Bench, which has nothing to show of it."""
+        if not event.images:
+            event.stop()
+            self.screen.query_one(MessageLine).remark("the cell is empty: no test image is taken so")
 
     @property
     def look(self) -> Look:
