@@ -8,14 +8,12 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterable
 from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from textual import on
-from textual.app import SystemCommand
 from textual.screen import Screen
 from textual.widget import AwaitMount
 
@@ -180,11 +178,6 @@ class TuiaeApp(TerminalApp[str]):
         if isinstance(shown := self._shown_screen, BaseScreen) and shown is not self.live:
             shown.message.release()  # it was about keys pressed before one went elsewhere
         return super().switch_mode(mode)
-
-    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
-        """The commands of Textual that have no key here."""
-        every = super().get_system_commands(screen)
-        return (command for command in every if command.title in ("Theme", "Screenshot"))
 
     def action_help(self) -> None:
         self.push_screen(HelpDialog(self.current_mode))
