@@ -204,6 +204,16 @@ def test_a_fork_s_first_epoch_presses_neither_it_nor_its_parent_flat() -> None:
     assert lay_out([prepare(parent), begun], 100, 20, (0.05, 21.0)).frame.y.limits[1] >= 0.9
 
 
+def test_a_fork_is_not_pressed_flat_by_what_its_parent_was_long_ago() -> None:
+    x, later = np.linspace(0.05, 150, 900), np.linspace(150.05, 170, 120)
+    parent = Curve("parent", x, 0.015 + 0.09 * np.exp(-x / 20), palette.GREY, faint=True, split="train")
+    own = Curve("train", later, 0.0145 + 0.0005 * np.cos(later), split="train")
+    drawn = lay_out([prepare(parent), prepare(own)], 100, 20, (0.05, 170.0))
+    assert drawn.frame.y.limits[1] < 0.02
+    assert "↑" in drawn.lines[0].plain
+    assert lay_out([prepare(parent)], 100, 20, (0.05, 170.0)).frame.y.limits[1] > 0.09
+
+
 def test_what_is_not_finite_leaves_the_rest_as_it_is() -> None:
     x = np.arange(1.0, 21.0)
     y = 1 / x

@@ -371,8 +371,8 @@ def _settled(lines: Sequence[Line], ways: Sequence[Way], window: Limits, look: L
     """The y axis of what comes after the first epoch of a run, where its batches stand so far off that they would press
     the rest flat: they then come in from beyond the frame. None where they do not.
 
-    A fork begins anew, in the middle of its parent. Who zooms in on a beginning, or takes a logarithmic axis, sees it
-    whole; and the newest value of a line is always in sight.
+    A fork begins anew, in the middle of its parent, of which as much counts as the fork is long. Who zooms in on a
+    beginning, or takes a logarithmic axis, sees it whole; and the newest value of a line is always in sight.
     """
     if look.unit not in UNITS or look.log_x or look.log_y:
         return None
@@ -383,6 +383,7 @@ def _settled(lines: Sequence[Line], ways: Sequence[Way], window: Limits, look: L
         epoch = math.floor(epoch_at(line.curve.clock, unit, float(line.x[0])))
         ends = places(line.curve.clock, unit, np.array([epoch, epoch + _BEGUN_EPOCHS])).tolist()
         begun[run] = min(ends, begun.get(run, ends))
+    begins = min((float(line.x[0]) for line in lines if len(line.x) and not line.curve.faint), default=low)
     whole, later = [], []
     for run, line, way in zip(runs, lines, ways, strict=True):
         if not len(way[0][0]):
@@ -392,6 +393,8 @@ def _settled(lines: Sequence[Line], ways: Sequence[Way], window: Limits, look: L
         from_start = start <= low or (origin <= low and high - start < 2 * (start - low))
         for x, y in _drawn(line, *way, window):
             counts = (x >= start) | from_start
+            if line.curve.faint:
+                counts &= x >= 2 * begins - high
             counts[-1] = True
             whole.append(y)
             later.append(y[counts])
