@@ -144,6 +144,12 @@ async def test_settings_show_at_usual_sizes(size: tuple[int, int]) -> None:
         await desk.ready()
         await desk.press("O")
         await desk.shows("all settings of the next run", "dataset", "digits", "escape closes")
+        for key in ("training.loss", "training.precision"):  # which have the longest sentences
+            assert (await find(desk, key)).chosen.key == key  # type: ignore[union-attr]
+            *_, last = next(one.sentence for one in list_settings() if one.key == key).split()
+            await desk.shows(last)
+        for name, key in (("step_epochs", "training.step_epochs"), ("every", "checkpoint.every")):
+            assert (await find(desk, name)).chosen.key == key  # type: ignore[union-attr]
         await desk.press(*"qqq")
         await desk.shows("no setting has these words")
 

@@ -43,6 +43,15 @@ def setting_line(setting: Setting, value: Any, base: Any, width: int) -> Text:
     return line
 
 
+def _distance(setting: Setting, query: str) -> int:
+    """How far a setting is from what was typed: called so, beginning so, with it in its name, or only in its words."""
+    asked, names = query.casefold().replace("_", " ").strip(), (setting.leaf, setting.key)
+    called = [name.replace("_", " ") for name in names]
+    if not asked or asked in called:
+        return 0
+    return 1 if any(name.startswith(asked) for name in called) else 2 if asked in called[0] else 3
+
+
 CHOOSING = "enter changes it · ctrl+z takes it back · escape closes"
 EDITING = "enter keeps it · escape gives it up"
 """What the keys do, in the frame: in the list, and in the field over a value."""
@@ -125,8 +134,7 @@ class SettingsDialog(Dialog[dict[str, Any]]):
                 line = setting_line(setting, self._values[setting.key], self._base[setting.key], width)
                 options.append(Option(line, id=setting.key))
         self._rows.clear_options().add_options(options)
-        named_so = [setting for setting in found if query and query.casefold() in setting.leaf.replace("_", " ")]
-        first = before if before in found else next(iter((*named_so, *found)), None)
+        first = before if before in found else min(found, key=lambda setting: _distance(setting, query), default=None)
         self._rows.highlighted = None if first is None else self._rows.get_option_index(first.key)
         self._describe()
 
