@@ -44,8 +44,15 @@ FIELDS: dict[str, Ask] = {
     "loss": lambda row: row.status.test_loss,
     "best": lambda row: row.best,
     "accuracy": lambda row: row.status.test_accuracy,
+    "speed": lambda row: row.status.images_per_second,
+    "time": lambda row: row.status.elapsed,
+    "age": lambda row: max(time.time() - row.status.heartbeat, 0.0) if row.status.heartbeat else None,
 }
-NUMBERS = ("epoch", "epochs", "step", "loss", "best", "accuracy")
+TIMES = ("time", "age")
+"""The fields in seconds, of which people say `1:30`, `20min`, `2h` or `3d`."""
+NUMBERS = ("epoch", "epochs", "step", "loss", "best", "accuracy", "speed", *TIMES)
+ALSO = {"rate": "learning_rate", "lr": "learning_rate", "batch": "batch_size"}
+"""What people call a setting elsewhere -> its key."""
 PERCENT = ("accuracy",)
 """The fields that lists print in per cent: a number from 1 on is meant so, a smaller one as a share, as JSON has it."""
 STATES = (*LIVE_STATES, "finished", "stopped", "pruned", "failed", "lost")
@@ -124,11 +131,17 @@ class _Parser:
     @property
     def _ends(self) -> bool:
         """Whether no term follows that belongs to the ones before it."""
-        return not self._terms or self._terms[0][0] in (")", "OR")
+        return not self._terms or self._next in (")", "OR")
+
+    @property
+    def _next(self) -> str:
+        """The next term; `or` is OR, and only `"or"` is a word to find."""
+        words: str = self._terms[0][0].strip()
+        return words.upper() if words.upper() in ("AND", "OR", "NOT") else words
 
     def _alternatives(self) -> Test | None:
         tests = [self._together()]
-        while self._terms and self._terms[0][0] == "OR":
+        while self._terms and self._next == "OR":
             self._terms.pop(0)
             if tests[-1] is None or self._ends:
                 self._complain("OR needs a term on both sides: latent:8 OR latent:16")
@@ -143,11 +156,11 @@ class _Parser:
 
     def _one(self) -> Test | None:
         """A term, a group or what `NOT` leaves of one."""
-        term = self._terms.pop(0)
-        outside = bool(term["minus"]) or term[0] in ("NOT", "-(")
-        if term[0] == "AND":
+        word, term = self._next, self._terms.pop(0)
+        outside = bool(term["minus"]) or word in ("NOT", "-(")
+        if word == "AND":
             return None  # as it is without
-        if term[0] == "NOT":
+        if word == "NOT":
             if self._ends:
                 self._complain("NOT needs a term behind it: NOT state:failed")
             test = None if self._ends else self._one()
@@ -172,20 +185,25 @@ class _Parser:
         if not value.lstrip(_SIGNS).strip():
             self._complain(f"{word} needs a value")
             return None
-        if wrong := _mistake(key, value, self._rows):
+        if wrong := _mistake(key, value, self._rows, ask):
             self._complain(wrong)
             return None
         if value.startswith(("<", ">", "!")):
             self._ranges.append(key)
         exact = key not in _FREE and any(value.casefold() in _texts(ask(row)) for row in self._rows)
-        return _compares(ask, value, exact, key in PERCENT)
+        return _compares(ask, value, exact, key)
 
 
-def _mistake(key: str, value: str, rows: Iterable[RunRow]) -> str:
+def _mistake(key: str, value: str, rows: Sequence[RunRow], ask: Ask) -> str:
     """The mistake in a value, in words; empty where some run may have it."""
     bare = value.lstrip(_SIGNS).strip()
-    if (key in NUMBERS or value.startswith(("<", ">"))) and _number(bare) is None:
-        return f"{key}:{value}: '{bare}' is no number"
+    is_number = key in NUMBERS or value.startswith(("<", ">"))
+    if not is_number and key not in FIELDS and (found := [known for row in rows if (known := ask(row)) is not None]):
+        is_number = all(isinstance(known, (int, float)) and not isinstance(known, bool) for known in found)
+    if is_number and _number(bare, key) is None:
+        low, dots, high = bare.partition("..")
+        both = f"; write {key}:>={low} {key}:<={high}" if dots and low and high else ""
+        return f"{key}:{value}: '{bare}' is no number{both}"
     if key == "state":
         states = dict.fromkeys((*STATES, *(row.status.state for row in rows)))
         if not any(bare.casefold() in state for state in states):
@@ -193,13 +211,15 @@ def _mistake(key: str, value: str, rows: Iterable[RunRow]) -> str:
     return ""
 
 
-def _field(key: str, rows: Iterable[RunRow]) -> Ask | None:
-    """The field that a key names: one of the list, a dotted key of a config or a tracked run, or its end."""
+def _field(key: str, rows: Sequence[RunRow]) -> Ask | None:
+    """The field that a key names: one of the list, a dotted key of a config or a tracked run, or its end, or a metric
+    that some run has."""
     if key in FIELDS:
         return FIELDS[key]
     own = (name for row in rows if row.status.tracked for name in row.settings if f".{name}".endswith(f".{key}"))
-    if not (matches := list(dict.fromkeys((*keys_named(key), *own)))):
-        return None
+    if not (matches := list(dict.fromkeys((*keys_named(ALSO.get(key, key)), *own)))):
+        measured = any(key in row.metrics for row in rows)
+        return (lambda row: row.metrics.get(key)) if measured else None
     return lambda row: next((row.settings[name] for name in matches if name in row.settings), None)
 
 
@@ -219,10 +239,10 @@ def _texts(value: Any) -> tuple[str, ...]:
     return (f"{value:g}" if isinstance(value, float) else str(value).casefold(),)
 
 
-def _compares(ask: Ask, value: str, exact: bool, percent: bool) -> Test:
+def _compares(ask: Ask, value: str, exact: bool, key: str) -> Test:
     sign = next((sign for sign in _OPERATORS if value.startswith(sign)), "")
     rest = value.removeprefix(sign).strip()
-    bound, folded, holds = _number(rest, percent), rest.casefold(), _OPERATORS[sign or "="]
+    bound, folded, holds = _number(rest, key), rest.casefold(), _OPERATORS[sign or "="]
 
     def test(row: RunRow) -> bool:
         found = ask(row)
@@ -236,13 +256,21 @@ def _compares(ask: Ask, value: str, exact: bool, percent: bool) -> Test:
     return test
 
 
-def _number(text: str, percent: bool = False) -> float | None:
-    """The number in `0.01`, `1e-3` or `97%`; None for anything else. With `percent`, 97 is 97% as well."""
+_UNITS = {"s": 1, "min": 60, "m": 60, "h": 3600, "d": 86400}
+
+
+def _number(text: str, key: str = "") -> float | None:
+    """The number in `0.01`, `1e-3` or `97%`, and for the TIMES in `1:30` or `2h`; None for anything else. Of the
+    PERCENT, 97 is 97% as well."""
     try:
+        if key in TIMES:
+            number, unit = re.fullmatch(r"([\d.:]*)\s*([a-z]*)", text).groups()  # type: ignore[union-attr]
+            parts = [float(part) for part in number.split(":")]
+            return sum(part * 60**place for place, part in enumerate(reversed(parts))) * _UNITS[unit or "s"]
         number = float(text.removesuffix("%"))
-    except ValueError:
+    except (ValueError, KeyError, AttributeError):
         return None
-    return number / 100 if text.endswith("%") or (percent and number >= 1) else number
+    return number / 100 if text.endswith("%") or (key in PERCENT and number >= 1) else number
 
 
 def find_tagged(tag: str, root: Path) -> list[RunPaths]:
