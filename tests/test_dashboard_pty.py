@@ -75,7 +75,7 @@ def test_start_pause_leave_come_back_and_see_it_finish(lab: Laboratory) -> None:
             assert "libtorch" in mapped(is_training(run).pid)
             assert "libtorch" not in mapped(terminal.pid)
         terminal.send("q")
-        terminal.wait_for("leave it running")
+        terminal.wait_for("leave it paused")
         terminal.send(ENTER)
         assert terminal.exit_code() == 0
         assert not terminal.left_on()

@@ -263,7 +263,9 @@ class ForkDialog(ChangeDialog[tuple[str, RunConfig]]):
         yield Input(id="fork-name", compact=True)
         yield from super().compose_fields()
         yield Label("more")
-        yield Button("", id="fork-settings", compact=True)
+        more = Button("", id="fork-settings", compact=True)
+        more.styles.line_pad = 0  # it begins where the fields do
+        yield more
 
     def on_mount(self) -> None:
         first = next(map(_id, self._filled), "fork-name")

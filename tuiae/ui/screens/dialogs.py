@@ -92,7 +92,7 @@ class Dialog(Fitting, ModalScreen[Answer]):
         """Say below the fields what is wrong with them, or what they would do; that is `-fine` or `-doubtful`."""
         line = self.query_one(".wrong", Static)
         line.set_classes(f"wrong {kind}")
-        line.update(Content(clean(words.replace("\n", " · "), 300)))
+        line.update(Content(clean(words.replace("\n", " · "), 600)))
 
 
 class Palette(CommandPalette):
