@@ -83,7 +83,7 @@ async def test_the_form_says_what_is_wrong_with_hostile_presets_and_values(lab: 
         (lab.presets / f"{name}.toml").write_text(text)
     async with open_desk() as desk:
         form = desk.app.live.form
-        for name, said in (("digits", "thousands of digits"), ("deep", "nested too deeply"), ("nested", "whole number")):
+        for name, said in (("digits", "thousands of digits"), ("deep", "nested too deeply"), ("nested", "a whole")):
             form.load_preset(f"my/{name}")
             await desk.until(lambda said=said: said in " ".join(desk.message.split()))
         form.load_preset("my/long")
