@@ -440,7 +440,7 @@ def test_compare_as_one_document(lab: Laboratory) -> None:
     document = result.document
     assert [run["run"] for run in document["runs"]] == [run.id for run in trained]
     assert [run["label"] for run in document["runs"]] == ["latent=3 seed=0", "second"]
-    assert [(run["name"], run["preset"]) for run in document["runs"]] == [("", "small"), ("second", "small")]
+    assert [(run["name"], run["preset"]) for run in document["runs"]] == [(None, "small"), ("second", "small")]
     for run in document["runs"]:
         history = run["history"]["test/loss"]
         assert len(history) == 2

@@ -94,15 +94,15 @@ def memory_format(config: RunConfig, device: torch.device) -> torch.memory_forma
     """How the weights of convolutions lie in memory, and with them what they work on: channels last in bfloat16, whose
     kernels want it so, and for shards, which then pool twelve times as fast; a step of conv_256 takes a quarter less.
 
-    Not where PyTorch splits each operation: it made no difference there, and such runs go on as they began.
+    Not where PyTorch splits each operation: it made no difference there, and such runs go on as they began. Nor for
+    windows of one pixel with a stride: on AMD's processors the convolutions of PyTorch 2.14 then write where they must
+    not, and the process dies.
     """
-    sharded = device.type == "cpu" and config.shards > 0
-    convolves = config.model.encoder_family not in ("dense", CUSTOM)
-    return (
-        torch.channels_last
-        if convolves and (sharded or config.training.precision == "bfloat16")
-        else torch.preserve_format
-    )
+    sharded, model = device.type == "cpu" and config.shards > 0, config.model
+    convolves = model.encoder_family not in ("dense", CUSTOM)
+    skips = model.encoder_family == "strided-conv" and model.kernel == 1 and max(model.strides) > 1
+    wanted = convolves and not skips and (sharded or config.training.precision == "bfloat16")
+    return torch.channels_last if wanted else torch.preserve_format
 
 
 Item = TypeVar("Item")
@@ -281,7 +281,7 @@ def set_up(config: RunConfig, runs_root: Any = None, progress: OnProgress = sile
     model = build_model(config.model, train.image_shape, len(splits.classes))
     for layer in model.modules():
         if isinstance(layer, ConvTranspose2d):
-            layer.in_parts = config.training.transposed == "parts"
+            layer.in_parts = config.training.transposed == "parts" and max(layer.kernel_size) > 1
     if width := getattr(model.encoder if isinstance(model, Classifier) else model, "width", 0):
         config = with_code(config, latent=width)  # which its file alone knows
     reason, notes = "", notes_for(dataset.notes, config.data.validation)
