@@ -78,8 +78,8 @@ def watch_it(bench: Bench, run: RunPaths, history: Iterator[dict[str, Any]], cou
 
 
 def newest_warning(run: RunPaths) -> str:
-    """How the last line of the log begins once all is read; the rest of it may stand in another line."""
-    return next(event["text"] for event in reversed(read_events(run)) if event["kind"] == "warning").partition(":")[0]
+    """How the last warning in the log ends, on the last of its lines; nothing else shows this number so."""
+    return next(event["text"] for event in reversed(read_events(run)) if event["kind"] == "warning").rpartition(" ")[2]
 
 
 def resident(terminal: Terminal) -> float:
@@ -124,4 +124,4 @@ def records(writer: RunWriter) -> Iterator[dict[str, Any]]:
             writer.sample(epoch, reconstructions=pictures["inputs"], **pictures, **codes)
             yield record("sample", epoch=epoch)
         if epoch % 20 == 0:
-            yield record("warning", text=f"epoch {epoch}: a batch took ten times as long as the others")
+            yield record("warning", text=f"a batch took ten times as long as the others in epoch {epoch}")
