@@ -12,7 +12,7 @@ from tuiae.training.device import memory_megabytes
 from tuiae.training.objective import Totals
 from tuiae.training.setup import Parts
 
-STEADY_SECONDS = 1.0  # of an epoch, before its throughput is told
+STEADY_SECONDS = 1.0  # of an epoch before its throughput is told, and of a worker before its remaining time is
 
 
 class Reporter:
@@ -26,6 +26,7 @@ class Reporter:
         self.recent = Totals(parts.device, state.totals.names)  # sums since the last live point
         self._next_live = self._next_memory = 0.0
         self._began = (state.step, state.seconds)
+        """Step and seconds at the first live point of this worker: the steps before it warm up."""
         self._mark = time.monotonic()
 
     def tick(self) -> None:
@@ -50,6 +51,8 @@ class Reporter:
         self.tick()
         if values:  # a single step may have been followed by a point of its own
             self._writer.event("metric", split="live", step=state.step, epoch=self.epochs_done(), values=values)
+        if not self._next_live:
+            self._began = (state.step, state.seconds)
         self.progress()
         # Counted from the end, so that a slow device is not kept busy with being asked.
         self._next_live = time.monotonic() + live_interval(state.seconds)
@@ -85,12 +88,15 @@ class Reporter:
         )
 
     def _remaining(self) -> float | None:
-        """Seconds to the last epoch at the pace since this worker began, evaluation included."""
-        steps, seconds = self._state.step - self._began[0], self._state.seconds - self._began[1]
+        """Seconds to the last epoch at the pace of this worker, evaluation included; None until that is steady."""
+        state = self._state
         # Counted from the epoch under way: a fork may have begun with batches of another size.
-        epochs = self.parts.config.training.epochs - self._state.epoch
-        left = epochs * self.steps_per_epoch - -(-self._state.position // self._batch)
-        return round(seconds / steps * left, 1) if steps else None
+        epochs = self.parts.config.training.epochs - state.epoch
+        left = epochs * self.steps_per_epoch - -(-state.position // self._batch)
+        if not left:
+            return 0.0
+        steps, seconds = (now - then for now, then in zip((state.step, state.seconds), self._began, strict=True))
+        return round(seconds / steps * left, 1) if steps and seconds >= STEADY_SECONDS else None
 
     def epoch(self, epoch: int, splits: dict[str, dict[str, float]]) -> None:
         """Write end-of-epoch values by split: events for the curves, and a line in the worker's log."""
