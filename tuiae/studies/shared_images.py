@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tuiae.images import size_words
 from tuiae.runs.snapshot import Sample
 from tuiae.studies.compare import Comparison, Entry
 
@@ -89,6 +90,6 @@ def _why(entry: Entry, kept: Sequence[Entry]) -> str:
 
 
 def _described(entry: Entry) -> str:
-    height, width = _inputs(entry).shape[2:]
+    channels, height, width = _inputs(entry).shape[1:]
     dataset = entry.snapshot.config.data.dataset if entry.snapshot.config else "unknown set"
-    return f"{dataset} {width}x{height}"
+    return f"{dataset} {size_words((channels, height, width))}"
