@@ -23,7 +23,8 @@ def run(lab: Laboratory) -> RunPaths:
 async def found(desk: Desk, words: str) -> list[tuple[str, str]]:
     """What the palette finds, the best first: title, and where with which key."""
     hits = [hit async for hit in Commands(desk.app.screen).search(words)]
-    return [(hit.text or "", hit.help or "") for hit in sorted(hits, key=lambda hit: -hit.score)]
+    ranked = sorted(hits, key=lambda hit: -hit.score)
+    return [(hit.text or "", str(hit.prompt).removeprefix(hit.text or "").strip()) for hit in ranked]
 
 
 async def test_the_words_that_people_use_find_what_they_mean(run: RunPaths) -> None:

@@ -107,6 +107,7 @@ def help_groups(mode: str) -> list[KeyGroup]:
 # The command palette
 
 MOVES = ("left", "right", "up", "down", "home", "end")
+TITLE = 32  # cells of the longest title of a command
 ON_PANEL, ABROAD = 0.8, 0.7
 """Weights of what belongs to a panel without the focus, and to another screen."""
 NAMED = 1.3
@@ -142,7 +143,7 @@ class Commands(Provider):
     async def discover(self) -> Hits:
         # First what people look for by name: keys that move a cursor about are many, and known as they are used.
         for command in sorted(self._here(), key=lambda command: command.moves):
-            yield DiscoveryHit(command.title, command.do, help=command.hint)
+            yield DiscoveryHit(_beside(Content(command.title), command.hint), command.do, command.title)
 
     async def search(self, query: str) -> Hits:
         """What all words of a query are found in, in whatever order they come."""
@@ -153,7 +154,8 @@ class Commands(Provider):
             if all(word in text for word in words):
                 score = command.weight * sum(self.matcher(word).match(text) for word in words)
                 score *= NAMED if all(word in command.title.casefold() for word in words) else 1.0
-                yield Hit(score, whole.highlight(command.title), command.do, help=command.hint)
+                found = _beside(whole.highlight(command.title), command.hint)
+                yield Hit(score, found, command.do, command.title)
 
     def _here(self) -> Iterator[PaletteCommand]:
         """What has a key on the screen, on the focused panel, and everywhere."""
@@ -182,6 +184,11 @@ class Commands(Provider):
                     offered.add(key.help)
                     do = partial(_do_on_screen, self.app, mode, key)
                     yield command_of(key, do, f"on {mode.capitalize()}", ABROAD)
+
+
+def _beside(title: Content, hint: str) -> Content:
+    """Both on one line, where Textual has a line for each: twice as many commands are in sight."""
+    return Content.assemble(title.pad_right(TITLE - title.cell_length), "  ", (hint, "dim"))
 
 
 def _own_keys(mode: str) -> Iterator[Key]:
