@@ -22,7 +22,7 @@ from tuiae.config import build_config
 from tuiae.errors import RunHeldError
 from tuiae.files import read_json, replace_json
 from tuiae.render import palette
-from tuiae.render.works import done_words, draw_about, draw_claims, draw_trainings, work_line
+from tuiae.render.works import done_words, draw_about, draw_claims, draw_trainings, expected_words, work_line
 from tuiae.reproduce.state import (
     WorkReader,
     WorkState,
@@ -91,6 +91,7 @@ def test_the_state_of_a_work_follows_from_its_runs(runs_root: Path) -> None:
     plan = make_plan(find_work(POLITANO))
     assert state_of(runs_root).full.missing == len(plan.jobs) == 12
     assert state_of(runs_root).full.seconds is None
+    assert expected_words(state_of(runs_root).full) == "4:48 on two cores"
     for job in plan.jobs[:10:3]:
         trained(runs_root, job, plan.tag)
     trained(runs_root, plan.jobs[1], plan.tag, epochs=3, state="stopped")
@@ -314,7 +315,7 @@ async def test_a_work_its_claims_and_its_trainings(lab: Laboratory) -> None:
     judged(lab.runs, runs=1)
     async with open_desk(size=(200, 60)) as desk:
         view = await works(desk)
-        await desk.shows("andruskiewitsch-2020", "tp5-2022", "not judged yet", "its time is not known yet")
+        await desk.shows("andruskiewitsch-2020", "tp5-2022", "not judged yet", "on two cores")
         await desk.press("down", "down", "down")
         await desk.until(lambda: view.works.under == POLITANO)
         await desk.shows("1 of 12 trainings done", "only with Adam", "judged 2 h ago", "h64 seed=0", "✓ finished")
@@ -373,7 +374,7 @@ async def test_running_asks_how_and_stopping_says_when_nothing_runs(lab: Laborat
         await desk.press("x")
         await desk.shows("is not running")
         await desk.press("r")
-        await desk.shows("the whole work: 30 of 30 trainings", "a quick try", "its time is not known yet")
+        await desk.shows("the whole work: 30 of 30 trainings", "1:18:00 on two cores", "its time is not known yet")
         await desk.press("escape")
         await desk.press("r", "down", "down", "enter")
         assert find_process(lab.runs, "andruskiewitsch-2020") is None

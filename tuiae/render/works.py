@@ -124,9 +124,11 @@ def missing_words(lacks: Sequence[MissingSet]) -> str:
 
 
 def expected_words(expected: Expected) -> str:
-    """`about 0:42`, or that nobody knows."""
+    """`about 0:42`, what it took elsewhere, or that nobody knows."""
     if not expected.missing:
         return "nothing is left to train"
+    if expected.seconds is None and expected.elsewhere is not None:
+        return f"{duration(expected.elsewhere)} on two cores"
     if expected.seconds is None:
         return "its time is not known yet"
     return f"about {duration(max(expected.seconds, 1.0))}"

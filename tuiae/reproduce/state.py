@@ -49,6 +49,8 @@ class Expected:
 
     missing: int
     seconds: float | None
+    elsewhere: float | None = None
+    """Seconds that as large a part of the whole work took on two cores of a server, as its file says."""
 
 
 @dataclass(frozen=True)
@@ -138,7 +140,7 @@ class _Work:
             plan.work.source,
             tuple(_judged(claim, verdicts) for claim in plan.work.claim),
             tuple(runs),
-            _expected(plan, done, pace),
+            _expected(plan, done, pace, plan.work.hours),
             _expected(quick, tried, pace),
             verdicts,
             process,
@@ -168,10 +170,11 @@ def _paces(plan: WorkPlan, rows: Sequence[RunRow]) -> dict[str, float]:
     return {spec.id: found[plan.configs[spec.id].name] for spec in plan.work.run if plan.configs[spec.id].name in found}
 
 
-def _expected(plan: WorkPlan, done: set[str], pace: Mapping[str, float]) -> Expected:
+def _expected(plan: WorkPlan, done: set[str], pace: Mapping[str, float], hours: float | None = None) -> Expected:
     lacking = [spec.id for spec in plan.work.run for seed in spec.seeds if label(spec.id, seed) not in done]
     if not pace.keys() >= set(lacking):
-        return Expected(len(lacking), None)
+        every = sum(len(spec.seeds) for spec in plan.work.run)
+        return Expected(len(lacking), None, hours and hours * 3600 * len(lacking) / every)
     return Expected(len(lacking), sum(pace[run] * plan.configs[run].training.epochs for run in lacking))
 
 

@@ -130,6 +130,8 @@ class Work(WorkTable):
     run: tuple[RunSpec, ...] = Field(min_length=1)
     claim: tuple[Claim, ...] = ()
     figure: tuple[FigureSpec, ...] = ()
+    hours: float | None = Field(default=None, gt=0)
+    """How long its trainings took on two cores of a server, two at a time; for whoever has timed none of them yet."""
 
     @model_validator(mode="before")
     @classmethod

@@ -255,7 +255,7 @@ class WorksScreen(BaseScreen):
         )
         answers = [
             ("full", f"{whole} work: {left}{expected_words(state.full)}"),
-            ("quick", f"{quick} try, of no worth as a verdict: {expected_words(state.quick)}"),
+            ("quick", f"{quick} try, which is no verdict: {expected_words(state.quick)}"),
             ("cancel", "Cancel"),
         ]
         question = f"{state.name} runs in the background, with its log beside the runs. What is done is kept."
