@@ -33,10 +33,10 @@ from tuiae.runs.paths import RunPaths
 from tuiae.runs.process import kill_worker, process_start
 from tuiae.runs.reader import read_status
 from tuiae.runs.writer import settle_config
-from tuiae.studies.sweep import load_sweep, plan_sweep, read_seeds, read_values, sweep_path
+from tuiae.studies.sweep import is_another, load_sweep, plan_sweep, read_seeds, read_values, sweep_path, write_sweep
 from tuiae.ui.screens.live import LiveScreen
 from tuiae.ui.screens.runs import RunsScreen
-from tuiae.ui.screens.sweeping import key_meant
+from tuiae.ui.screens.sweeping import SweepDialog, key_meant
 from tuiae.ui.session import NothingToDoError
 from tuiae.ui.widgets.tables import RunDetails
 
@@ -428,7 +428,7 @@ def test_the_runs_of_a_sweep_are_called_by_words_that_say_which_setting(grid: di
 
 @pytest.mark.parametrize(
     ("text", "seeds"),
-    [("0-2", [0, 1, 2]), ("0..2 7", [0, 1, 2, 7]), ("1, 3-4", [1, 3, 4]), ("4", [4]), ("2-1", ["2-1"]), ("", [])],
+    [("0-2", [0, 1, 2]), ("0..2 7", [0, 1, 2, 7]), ("1, 3-4", [1, 3, 4]), ("4", [4]), ("2-0", [0, 1, 2]), ("", [])],
 )
 def test_seeds_are_numbers_or_spans_of_them(text: str, seeds: list[Any]) -> None:
     assert read_seeds(text) == seeds
@@ -517,6 +517,24 @@ async def test_a_sweep_is_started_from_the_list_and_stopped_there(
         await desk.shows("codes goes on: 4 of 4 runs to finish")
         workers.extend(desk.app.session.studies.values())
         await desk.until(lambda: desk.table.study_under is not None and desk.table.study_under.trains)
+
+
+async def test_a_sweep_is_called_as_no_other_or_says_so(lab: Laboratory, sweep: list[RunPaths]) -> None:
+    config = build_config({"name": "denoise", "model": {"latent": 8}})
+    for name in ("quickstart-sweep", "mine"):
+        write_sweep(lab.runs, config, name, {"model.latent": [4, 16]}, [0])
+    async with open_desk(sweep[0]) as desk:
+        await desk.until(lambda: desk.state == "finished")
+        await desk.press("W")
+        await desk.until(lambda: isinstance(desk.app.screen, SweepDialog))
+        name, line = desk.app.screen.query_one("#sweep-name", Input), desk.app.screen.query_one(".wrong", Static)
+        assert name.value == "quickstart-sweep-2"
+        await desk.press("4")
+        await desk.until(lambda: line.has_class("-fine"))
+        name.value = "mine"
+        await desk.until(lambda: "there is another sweep mine" in str(line.content))
+    assert not is_another(lab.runs, config, "mine", {"model.latent": [4, 16]}, [0])
+    assert is_another(lab.runs, config, "mine", {"model.latent": [4, 16]}, [1])
 
 
 async def test_resuming_a_sweep_needs_its_file_and_something_to_do(lab: Laboratory, sweep: list[RunPaths]) -> None:

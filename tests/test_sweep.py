@@ -21,6 +21,7 @@ from tuiae.render.sweeps import draw_bars
 from tuiae.reproduce.work import load_work
 from tuiae.runs import control
 from tuiae.runs.labels import read_tags
+from tuiae.runs.listing import RunLister
 from tuiae.runs.paths import RunPaths, list_runs
 from tuiae.runs.process import worker_environment
 from tuiae.runs.reader import read_config, read_status
@@ -235,6 +236,7 @@ def test_the_runs_of_a_sweep_are_found_by_their_tag(swept: tuple[Laboratory, Res
     listed = lab("runs", "--tag", "sweep:widths", "--json").document
     assert {run["run"] for run in listed} == {run["run"] for run in first.document["runs"]}
     assert all(run["tags"] == ["sweep:widths"] for run in listed)
+    assert {row.made_from for row in RunLister(lab.runs).rows()} == {"small"}
     assert lab("runs", "--tag", "other", "--json").document == []
 
 

@@ -19,7 +19,7 @@ from typing import Any
 from tuiae.config import NAME, QUIET, SEED, VARIATIONAL, RunConfig, counted, short_keys, value_text
 from tuiae.files import read_json
 from tuiae.runs.events import LossTrend
-from tuiae.runs.labels import JOBS, PRUNED, read_label, tags_of
+from tuiae.runs.labels import JOBS, PRESET, PRUNED, read_label, tags_of
 from tuiae.runs.paths import CHANGED, LIVE_STATES, REPORTS, RunPaths, is_run, list_names
 from tuiae.runs.reader import read_settings, read_status, read_tracked
 from tuiae.runs.snapshot import Snapshot, Status, read_parent
@@ -438,7 +438,7 @@ def varying(runs: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def preset_of(config: RunConfig, meta: Mapping[str, Any]) -> str:
     """The preset a run was made from: the name in its config, unless the run was started under another name."""
-    preset = meta.get("preset")
+    preset = meta.get(PRESET)
     return preset if isinstance(preset, str) and preset else config.name
 
 

@@ -21,7 +21,7 @@ from tuiae.errors import ConfigError, ExitCode, TrainingError, TuiaeError
 from tuiae.machine import AUTO, Interrupt, suggest_workers
 from tuiae.preflight import check, put_on_encoder
 from tuiae.runs.diagnosis import DIVERGED
-from tuiae.runs.labels import JOB, JOBS, PRUNED, check_tags, relabel
+from tuiae.runs.labels import JOB, JOBS, PRESET, PRUNED, check_tags, relabel
 from tuiae.runs.paths import RunPaths
 from tuiae.runs.process import is_held
 from tuiae.runs.reader import RunReader, read_status
@@ -47,6 +47,8 @@ class Job:
     label: str
     config: RunConfig
     encoder: str = ""
+    preset: str = ""
+    """The name of the preset that the config was made from, where its own name is that of the study."""
 
 
 def is_finished(run: RunPaths) -> bool:
@@ -360,7 +362,7 @@ class _Study:
             self._finish("kept", job, run)
             return
         what: What = "started" if run is None else "waiting" if is_busy(run) else "resumed"
-        about = {JOB: job.label, JOBS: self._total}
+        about = {JOB: job.label, JOBS: self._total, **({PRESET: job.preset} if job.preset else {})}
         run = run or create_run(config, self._root, sys.argv, self._tags, meta=about)
         try:
             with removed_unless_started(run) if what == "started" else nullcontext():

@@ -52,6 +52,7 @@ KINDS = {"grid": "grid", "rows": "list", "random": "random", "search": "search"}
 """Field -> its name in the file."""
 SWEEP = "sweep-"
 """What the files of a sweep beside the reports begin with; those of a work have its name."""
+PRESET_SUFFIX = ".preset.toml"
 NO_RANGE = "no range: write { low = 1e-4, high = 1e-1, log = true } or { choices = [16, 32] }"
 
 Values = dict[str, Any]
@@ -348,7 +349,8 @@ def load_sweep(path: Path) -> Sweep:
 
 def _resolve(file: SweepFile, document: Mapping[str, Any], path: Path | None, preset: str) -> Sweep:
     """The sweep that a file stands for, around the document of its preset; without a `path` it is not written yet."""
-    document, asker = {**document, "name": file.name}, str(path or "")
+    made_from, asker = document.get("name"), str(path or "")
+    document = {**document, "name": file.name}
     keys = tuple(dict.fromkeys(key for values in file.combinations for key in values))
     short = short_keys(keys)
     seeds: list[Values] = [{SEED: seed} for seed in dict.fromkeys(file.seeds)] or [{}]
@@ -363,7 +365,8 @@ def _resolve(file: SweepFile, document: Mapping[str, Any], path: Path | None, pr
             # A mistake between keys names no file: the values are each right, and wrong together.
             named = not asker or error.cause.startswith((asker, preset))
             raise ConfigError(error.cause if named else f"{asker}: {label}: {error.cause}", error.hint) from error
-        return Combination(label, values, tuple(map(Job, labels, configs)))
+        made = partial(Job, preset=made_from if isinstance(made_from, str) else "")
+        return Combination(label, values, tuple(map(made, labels, configs)))
 
     built, tags = tuple(map(combine, file.combinations)), tuple(check_tags(file.tags))
     check_tags((f"sweep:{file.name}",))
@@ -391,8 +394,8 @@ def read_seeds(text: str) -> list[Any]:
     between = ", " if "," in text else " "
 
     def every(found: re.Match[str]) -> str:
-        first, last = int(found[1]), int(found[2])
-        return between.join(map(str, range(first, last + 1))) if first <= last < first + MOST else found[0]
+        low, high = sorted((int(found[1]), int(found[2])))
+        return between.join(map(str, range(low, high + 1))) if high < low + MOST else found[0]
 
     return read_values(_SPAN.sub(every, text))
 
@@ -427,16 +430,30 @@ def write_sweep(
     import tomli_w
 
     path = sweep_path(root, name)
-    preset = path.with_suffix(".preset.toml")
+    preset = path.with_suffix(PRESET_SUFFIX)
     document = _document(name, preset.name, grid, seeds, tags)
     try:
         make_directory(path.parent)
-        replace_text(preset, dump_config(config.model_copy(update={"name": name})))
+        replace_text(preset, dump_config(config))
         replace_text(path, f"# Written by the dashboard on {time.strftime('%Y-%m-%d')}.\n{tomli_w.dumps(document)}")
     except OSError as error:
         cause = f"cannot write {path}: {error.strerror or error}"
         raise UnknownRunError(cause, writable_advice(error, "TUIAE_RUNS_DIR")) from error
     return path
+
+
+def is_another(
+    root: Path, config: RunConfig, name: str, grid: Mapping[str, Sequence[Any]], seeds: Sequence[int]
+) -> bool:
+    """Returns whether the dashboard wrote a sweep of this name that has other runs."""
+    path = sweep_path(root, name)
+    if not path.is_file():
+        return False
+    try:
+        known, preset = read_document(path, "sweep"), path.with_suffix(PRESET_SUFFIX).read_text("utf-8")
+    except (ConfigError, OSError):
+        return True
+    return (known.get("grid"), known.get("seeds"), preset) != (grid, seeds, dump_config(config))
 
 
 def sweep_path(root: Path, name: str) -> Path:

@@ -23,7 +23,7 @@ from tuiae.runs import control
 from tuiae.runs.checkpoints import need_checkpoint
 from tuiae.runs.control import propose
 from tuiae.runs.diagnosis import Finding
-from tuiae.runs.labels import Label, called, forget_pruned, relabel
+from tuiae.runs.labels import PRESET, Label, called, forget_pruned, relabel
 from tuiae.runs.lineage import check_code, need_config
 from tuiae.runs.paths import LIVE_STATES, OWN_PROGRAM, RunPaths, list_runs, need_run, unwritable
 from tuiae.runs.process import StandbyWorker, is_held, no_worker, start_worker
@@ -277,7 +277,7 @@ class Session:
         Raises:
             UnknownRunError: the runs directory cannot be written. TrainingError: no worker can be started.
         """
-        run = create_run(config, self.root, sys.argv, label.tags or (), meta={"preset": preset})
+        run = create_run(config, self.root, sys.argv, label.tags or (), meta={PRESET: preset})
         with removed_unless_started(run):
             if label.name:
                 relabel(run, name=label.name)

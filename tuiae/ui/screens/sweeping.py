@@ -46,6 +46,7 @@ from tuiae.studies.sweep import (
     SWEEP,
     Sweep,
     find_sweep,
+    is_another,
     load_sweep,
     plan_sweep,
     read_seeds,
@@ -160,9 +161,9 @@ class SweepDialog(ChangeDialog[SweepOrder]):
 
     KIND, TITLE, HINT = "changes sweep", "a sweep", "enter starts it · tab completes, goes on · escape cancels"
 
-    def __init__(self, config: RunConfig, taken_from: str, pace: Pace | None) -> None:
+    def __init__(self, config: RunConfig, taken_from: str, pace: Pace | None, root: Path) -> None:
         super().__init__(f"Around {clean(taken_from, 50)}: every combination of these values, with every seed.", {})
-        self._config, self._pace, self._arguments = config, pace, argument_settings(config)
+        self._root, self._config, self._pace, self._arguments = root, config, pace, argument_settings(config)
         self._suggested = self._name_for(())
 
     def compose_fields(self) -> ComposeResult:
@@ -193,6 +194,8 @@ class SweepDialog(ChangeDialog[SweepOrder]):
         order = self._order(grid)
         configs = (job.config for job in order.sweep.jobs[:MOST_WARNED])
         doubts = [words for config in configs for words in warn_of_change(self._config, config, 0)]
+        if is_another(self._root, self._config, order.sweep.name, order.grid, order.seeds):
+            doubts.insert(0, f"there is another sweep {order.sweep.name}, whose runs would be counted with these")
         return order, " · ".join((*doubts[:1], self._cost(order))), "-doubtful" if doubts else "-fine"
 
     def _grid(self) -> dict[str, list[Any]]:
@@ -218,10 +221,13 @@ class SweepDialog(ChangeDialog[SweepOrder]):
         return grid
 
     def _name_for(self, keys: Collection[str]) -> str:
-        """A name for a sweep over these keys: that of the config, without the width of the code where that varies."""
+        """A name for a new sweep over these keys: that of the config, without the width of the code where that varies,
+        and numbered where there is one."""
         name, latent = self._config.name, self._config.model.latent
         named = re.sub(rf"_{latent}(?=-|$)", "", name) if LATENT in keys else name
-        return f"{named[:MOST_NAME]}-sweep"
+        name = f"{named[: MOST_NAME - 3]}-sweep"
+        numbered = (name, *(f"{name}-{number}" for number in range(2, 100)))
+        return next((one for one in numbered if not sweep_path(self._root, one).exists()), name)
 
     def _call(self, grid: Mapping[str, object]) -> None:
         """Keep the name that is suggested in its field, as long as nobody wrote another."""
@@ -284,7 +290,7 @@ def ask_sweep(
 
     if pace is None:
         screen.session.launcher.preflight(config)
-    screen.show_dialog(SweepDialog(config, taken_from, pace), start)
+    screen.show_dialog(SweepDialog(config, taken_from, pace, screen.session.root), start)
 
 
 def start_sweep(screen: BaseScreen, path: Path, name: str, jobs: int) -> None:
