@@ -379,6 +379,25 @@ def test_no_epoch_is_left_out_between_two_ticks(columns: int) -> None:
         assert str(gaps.pop()).rstrip("0") in ("1", "2", "5")
 
 
+@pytest.mark.parametrize("rows", [3, 4, 5, 10, 17, 40])
+def test_no_accuracy_is_above_a_hundred_per_cent(rows: int) -> None:
+    for lowest, highest in ((10.0, 99.7), (33.0, 98.0), (0.0, 100.0), (99.2, 99.9)):
+        limits, values = ticks.on_rows((lowest, highest), rows, 4, 100.0)
+        assert len(values) > 1
+        assert max(values) <= 100
+        assert limits[0] <= lowest <= highest <= limits[1]
+
+
+def test_short_words_on_an_axis_stand_closer() -> None:
+    def words(epochs: float, columns: int) -> list[str]:
+        return [text for _, text in ticks.x_ticks((0.5, epochs), columns, ticks.Axis(kind="epoch"))]
+
+    assert words(5, 36) == ["1", "2", "3", "4", "5"]
+    assert words(30, 36) == ["5", "10", "15", "20", "25", "30"]
+    assert words(2000, 36) == ["1,000", "2,000"]
+    assert max(len(words(epochs, 120)) for epochs in range(2, 3000, 7)) <= 15
+
+
 # Confusion
 
 

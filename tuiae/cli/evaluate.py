@@ -18,7 +18,7 @@ from tuiae.machine import lasting_imports
 from tuiae.render.confusion import draw_confusion
 from tuiae.render.curves import Curve, Look, draw_curves
 from tuiae.render.grid import image_grid
-from tuiae.render.legend import plot_title, plotted
+from tuiae.render.legend import highest, plot_title, plotted
 from tuiae.render.palette import TEST
 from tuiae.render.pixels import CaptionRow, ImageRow, sample_captions
 from tuiae.render.text import count, figure, number, percent
@@ -269,7 +269,7 @@ def sweep_noise(loaded: LoadedRun, levels: Sequence[NoiseSection], output: Outpu
         name = "mse" if loaded.is_autoencoder else "accuracy"
         x, y = np.array([section.level for section in levels]), np.array([found[name] for found in metrics])
         title = f"test {plot_title(name)} against noise level"
-        curve = Curve(name, x, plotted(name, y), TEST)
+        curve = Curve(name, x, plotted(name, y), TEST, most=highest(name))
         if output.shows_plots:
             wide, ascii_only = min(output.plot_width, WIDTH), output.plot_ascii
             output.draw(draw_curves([curve], wide, CURVE_LINES, title, Look("level"), ascii_only))

@@ -317,4 +317,6 @@ def _axis_line(names: tuple[str, str], width: int) -> Text:
         across, up = (
             name.replace("principal component", "PC").replace(" (", " ").replace(")", "") for name in (across, up)
         )
-    return Text(shorten(f"across: {across}   up: {up}", width), AXIS, end="")
+    words = f"across: {across}   up: {up}"
+    words = words if len(words) <= width else f"across {across}, up {up}"
+    return Text(shorten(words, width), AXIS, end="")

@@ -14,7 +14,7 @@ from tuiae.config import short_key, value_text
 from tuiae.render import palette
 from tuiae.render.curves import Curve
 from tuiae.render.grid import LABEL_LIMIT, LEAST_ROWS, image_grid, least_lines
-from tuiae.render.legend import mid_epochs, plotted, train_series
+from tuiae.render.legend import highest, mid_epochs, plotted, train_series
 from tuiae.render.pixels import CaptionRow, ImageRow, sample_captions
 from tuiae.render.status import state_sign
 from tuiae.render.table import GAP, FilledColumn, draw_table, filled
@@ -87,7 +87,8 @@ def compare_curves(comparison: Comparison, metric: str, means: bool | None = Non
             found, edges = _line_series(line, name, metric)
             band = None if edges is None else (plotted(metric, edges[0]), plotted(metric, edges[1]))
             y = plotted(metric, found.values)
-            curves.append(Curve(label, found.epochs, y, color, sign=sign, clock=clock, band=band))
+            most = highest(metric)
+            curves.append(Curve(label, found.epochs, y, color, sign=sign, clock=clock, band=band, most=most))
     return Overlay(tuple(train), tuple(test), split, note)
 
 

@@ -74,6 +74,8 @@ class Curve:
     """What a legend says of it, where that is not its last point, such as the mean over an epoch that is done."""
     span: Limits | None = None
     """The x axis that it shares with curves of other plots; None where it has its own."""
+    most: float = math.inf
+    """What no y can exceed, such as 100 %: the axis has no tick above it."""
 
 
 @dataclass(frozen=True)
@@ -311,7 +313,8 @@ def lay_out(
         for line, curve, (way, behind) in zip(lines, (line.curve for line in lines), ways, strict=True)
     ]
     x = Axis(window, UNITS.get(look.unit, "number"), look.log_x, look.unit)
-    return draw_plot(drawn, width, height, x, Axis(heights, log=look.log_y), ascii_only)
+    most = max(line.curve.most for line in lines)
+    return draw_plot(drawn, width, height, x, Axis(heights, log=look.log_y, most=most), ascii_only)
 
 
 def _ways(lines: Sequence[Line], width: int, height: int, window: Limits, look: Look) -> list[Way]:

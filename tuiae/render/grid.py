@@ -271,7 +271,7 @@ def _count(rows: Sequence[ImageRow]) -> int:
 UNBOUNDED = 10**6  # lines
 _GOOD_LINES, _LEAST_LINES = 5, 4
 """Lines of a picture of a plane below which fewer pictures say more, unless they are as small as that."""
-_FEW = 9  # pictures of a plane, for which smaller ones are taken
+_MANY, _FEW = 16, 9  # pictures of a plane, for which smaller ones are taken
 
 Values = Sequence[float] | NDArray[Any]
 
@@ -299,7 +299,8 @@ def fit_plane(images: Pixels, x: Values, y: Values, width: int, height: int, mod
         least = min(lines, (images.shape[-2] + 1) // 2)
         return (found for found in fitting if found[1].rows >= least and math.prod(found[0][0].shape[:2]) >= pictures)
 
-    part, layout = next(chain(shown(_GOOD_LINES, _FEW), shown(_LEAST_LINES, _FEW), shown(_GOOD_LINES, 1), fitting[-1:]))
+    wanted = ((lines, pictures) for pictures in (_MANY, _FEW) for lines in (_GOOD_LINES, _LEAST_LINES))
+    part, layout = next(chain(*(shown(*each) for each in wanted), shown(_GOOD_LINES, 1), fitting[-1:]))
     return _plane(*part, layout, width, height, mode)
 
 

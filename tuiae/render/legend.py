@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -247,7 +248,8 @@ def run_curves(snapshot: Snapshot, metric: str) -> tuple[Curve, Curve]:
     """Train and test of one metric."""
     train, test = train_series(snapshot, metric), snapshot.series.get(("test", metric), NOTHING)
     values = plotted(metric, train.values), plotted(metric, test.values)
-    trained, tested = train_and_test((train.epochs, test.epochs), values, snapshot.clock)
+    both = train_and_test((train.epochs, test.epochs), values, snapshot.clock)
+    trained, tested = (replace(curve, most=highest(metric)) for curve in both)
     live, means = (snapshot.series.get((split, metric), NOTHING) for split in ("live", "train"))
     done = len(means.epochs) and (not len(live.epochs) or means.epochs[-1] >= live.epochs[-1])
     if done and np.isfinite(means.values[-1]):
@@ -292,6 +294,11 @@ def averaged(series: Series, most: int = MOST) -> Series:
 def plotted(metric: str, values: NDArray[np.float64]) -> NDArray[np.float64]:
     """The values as a plot has them: an accuracy in per cent, as everywhere."""
     return 100 * np.clip(values, -HUGE, HUGE) if metric == ACCURACY else values
+
+
+def highest(metric: str) -> float:
+    """The highest value that a metric can have, as a plot has it."""
+    return 100.0 if metric == ACCURACY else math.inf
 
 
 def plot_title(metric: str) -> str:

@@ -444,12 +444,16 @@ def _style(series: PlotSeries) -> str:
 
 
 def _texts(rows: Sequence[Sequence[Run]], styles: Sequence[str], frame: PlotFrame) -> list[Text]:
-    """Lines whose numbers have become styles; the name of the x axis stands before its labels, where it fits."""
+    """Lines whose numbers have become styles; the name of the x axis stands before its labels or else behind them,
+    where it fits."""
     lines = [Text(end="", no_wrap=True) for _ in rows]
     for line, runs in zip(lines, rows, strict=True):
         for text, number in runs:
             line.append(text, styles[number] if text.strip() else "")
         line.rstrip()
-    if frame.axed and frame.name and cell_len(frame.name) <= frame.left - 1:
-        put(lines[-1], 0, frame.name, AXIS)
+    if frame.axed and frame.name:
+        words, name = lines[-1].plain, cell_len(frame.name)
+        before, behind = len(words) - len(words.lstrip()), frame.left + frame.columns - len(words)
+        if name < max(before, behind):
+            put(lines[-1], 0 if name < before else len(words) + behind - name, frame.name, AXIS)
     return lines

@@ -227,6 +227,7 @@ def status_facts(snapshot: Snapshot) -> list[Fact]:
     best, host = snapshot.best("test", snapshot.main_metric), clean(snapshot.meta.get("host", ""))
     best_words = f"{figure(snapshot.main_metric, best.value)}, epoch {best.epoch:,g}" if best else MISSING
     memory = f"{count(round(status.memory))} MB" if status.memory else MISSING
+    images, _, size = snapshot.image_words.partition(" images of ")
     other = status.live and status.tuiae not in ("", __version__)
     return [
         ("epoch", together if fits else epoch, ""),
@@ -236,10 +237,11 @@ def status_facts(snapshot: Snapshot) -> list[Fact]:
         *([] if fits else [("step", step, "")]),
         *((label, f"{edit.new:g} since step {count(edit.step)}", "") for label, edit in edits.items()),
         *([] if snapshot.tracked is not None else [("device", clean(status.device) or MISSING, "")]),
-        *([("images", snapshot.image_words.replace(" images of ", " of "), "")] if snapshot.images is not None else []),
+        *([("images", images, "")] if images else []),
         *([] if snapshot.tracked is not None else [("memory", memory, "")]),
         *([("tuiae", f"{clean(status.tuiae, 8)}, this is {__version__}", palette.CAUTION)] if other else []),
         ("run", undated(snapshot.id), ""),
+        *([("size", size, "")] if size else []),
         *(fact for fact in settings if fact[0] not in edits),
         *([("host", host, "")] if host and settings else []),
     ]

@@ -20,6 +20,9 @@ Limits: TypeAlias = tuple[float, float]
 
 HUGE = 1e300
 """What is larger is drawn as if it were this: beyond it, differences of floats overflow."""
+CLOSE, BETWEEN_TICKS, MOST_CLOSE = (6, 7, 8), 4, 8
+"""Columns from tick to tick of an x axis whose words are short enough to leave so many between them; and how many
+ticks may stand so close."""
 LEAST_X_TICKS = 2  # where there is room for them
 LOG_PAD = 0.04  # of the height of a logarithmic axis, beyond either end
 LEAST_DECADES = 0.7
@@ -43,6 +46,8 @@ class Axis:
     name: str = ""
     ticks: tuple[tuple[float, str], ...] = ()
     """Value and words of each tick; without, round values are found."""
+    most: float = math.inf
+    """What no value can exceed, such as 100 %: no tick that is found stands above it."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +121,7 @@ def y_ticks(limits: Limits, rows: int, dots: int, axis: Axis) -> tuple[Limits, l
     if axis.ticks:
         return limits, [value for value, _ in axis.ticks], [words for _, words in axis.ticks]
     if not axis.log:
-        limits, values = on_rows(limits, rows, dots)
+        limits, values = on_rows(limits, rows, dots, axis.most)
         return limits, values, labels(values, axis.kind)
     low, high = (math.log10(value) for value in limits)
     pad, end = LOG_PAD * (high - low), math.log10(HUGE)
@@ -126,7 +131,7 @@ def y_ticks(limits: Limits, rows: int, dots: int, axis: Axis) -> tuple[Limits, l
 
 
 def x_ticks(limits: Limits, columns: int, axis: Axis) -> list[tuple[float, str]]:
-    """Value and words of each tick of an x axis: one for about every tenth column."""
+    """Value and words of each tick of an x axis: one for about every tenth column, and more where words are short."""
     most = max(columns // 10, 1)
     if axis.ticks:
         return list(axis.ticks)
@@ -141,6 +146,12 @@ def x_ticks(limits: Limits, columns: int, axis: Axis) -> list[tuple[float, str]]
     if axis.kind == "time":
         round_values = partial(time_ticks, limits)
     values = round_values(most)
+    for apart in CLOSE if axis.kind != "time" else ():
+        close = round_values(max(columns // apart, 1))
+        longest = max(map(len, labels(close, axis.kind)), default=0)
+        if len(close) <= MOST_CLOSE and longest <= apart - BETWEEN_TICKS:
+            values = close
+            break
     if len(values) < LEAST_X_TICKS and columns >= 24:
         # Up to twice as many, none of which is left out: 20 and 60 without 40 look like a mistake.
         closer = (
@@ -216,9 +227,9 @@ def enough(ticks: Callable[[int], list[float]], most: int, rows: int) -> list[fl
     return found
 
 
-def on_rows(limits: Limits, rows: int, dots: int) -> tuple[Limits, list[float]]:
+def on_rows(limits: Limits, rows: int, dots: int, most: float = math.inf) -> tuple[Limits, list[float]]:
     """Limits around these, of the first and the last dot of `rows` rows, and round ticks, each in the middle of a row
-    and all as many rows apart: where rows lie unevenly between ticks, an even axis looks warped."""
+    and all as many rows apart: where rows lie unevenly between ticks, an even axis looks warped. None above `most`."""
     low, high = limits
     if rows < 3:
         return limits, enough(partial(linear_ticks, limits), 1, rows)
@@ -234,12 +245,14 @@ def on_rows(limits: Limits, rows: int, dots: int) -> tuple[Limits, list[float]]:
             if slack < 0:
                 continue
             for first in range(start - slack if low < 0 else max(start - slack, min(start, 0)), start + 1):
-                ticks = (first + rows - 1) // apart - (first - 1) // apart
+                top = min(first + rows - 1, math.floor(most / row + 1e-9)) if most < math.inf else first + rows - 1
+                ticks = top // apart - (first - 1) // apart
                 strange = _strangeness(apart, rows, ticks, factor) + 0.02 * abs(first - start + slack / 2)
                 best = min(best or (math.inf, 0.0, 0, 0), (row * last / (high - low) + strange, row, first, apart))
     assert best is not None  # a step of twice the span always fits
     _, row, first, apart = best
     values = [round((first + place) / apart) * row * apart for place in range(rows) if (first + place) % apart == 0]
+    values = [value for value in values if value <= most * (1 + 1e-9)]
     return ((first - middle) * row, (first - middle + last) * row), values
 
 

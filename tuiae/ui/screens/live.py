@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from textual import getters, on
 from textual.app import ComposeResult
+from textual.binding import Binding
 from textual.containers import Horizontal
 from textual.widget import Widget
 from textual.widgets import Button
@@ -49,7 +50,7 @@ class LiveScreen(RunScreen):
 
     MODE = "live"
     NAME = "a terminal laboratory for autoencoders"
-    BINDINGS = [key.binding for key in LIVE]
+    BINDINGS = [*(key.binding for key in LIVE), Binding("enter", "name_start", show=False)]
     HORIZONTAL_BREAKPOINTS = [(0, "-tiny"), (60, "-narrow"), (110, "-wide"), (160, "-broad")]
     AUTO_FOCUS = ""  # an Enter would start what nobody asked for, and letters are keys
 
@@ -408,6 +409,11 @@ class LiveScreen(RunScreen):
         words = "will pause by itself when it diverges, overfits or is dead" if pauses else "goes on whatever happens"
         self.message.tell(f"a run that is started now {words}", "good")
 
+    def action_name_start(self) -> None:
+        """Start nothing on an Enter before anything is open, and say what does."""
+        if self.session.path is None:
+            self.message.remark(f"r starts what the form asks for · {FORM_KEY} goes into the form")
+
     def action_start(self) -> None:
         """Start what the form says; beside a live run only after a question."""
         if not self.attempt(self.session.need_open):
@@ -429,7 +435,7 @@ class LiveScreen(RunScreen):
         if checked is not None and self.attempt(
             lambda: self.session.start(checked.config, self.form.label(), self.form.draft.preset)
         ):
-            self.form.started()
+            self.form.forget_name()
             self.action_leave_form()  # or its fields would take the digits that are keys
 
     def _check_now(self, then: Callable[[], object]) -> Checked | None:

@@ -217,6 +217,7 @@ class ConfigForm(Lasting, Vertical):
         somebody had changed."""
         is_aside = self.draft.put_aside(self.overrides)
         self.draft.take(config, path)
+        self.forget_name()
         self._fill(self.draft.base)
         self.recheck()
         return is_aside
@@ -407,8 +408,8 @@ class ConfigForm(Lasting, Vertical):
         else:
             self.screen.focus_next()
 
-    def started(self) -> None:
-        """Forget the name, which the run that was started has; what was asked for stays."""
+    def forget_name(self) -> None:
+        """Forget the name, which was that of one run; what is asked for stays."""
         self.query_one(f"#{OTHERS['name']}", Input).value = ""
 
     def command(self) -> str:
