@@ -8,6 +8,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
+# Without bytecode each of the thousand processes of the tests would compile the package anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test thorough textual extras clusters faults bench gpu clean
 
 demo: .venv/.installed
