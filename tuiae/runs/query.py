@@ -256,19 +256,21 @@ def _compares(ask: Ask, value: str, exact: bool, key: str) -> Test:
     return test
 
 
-_UNITS = {"s": 1, "min": 60, "m": 60, "h": 3600, "d": 86400}
+_UNITS = {"": 1, "s": 1, "min": 60, "m": 60, "h": 3600, "d": 86400}
 
 
 def _number(text: str, key: str = "") -> float | None:
     """The number in `0.01`, `1e-3` or `97%`, and for the TIMES in `1:30` or `2h`; None for anything else. Of the
     PERCENT, 97 is 97% as well."""
+    found = re.fullmatch(r"([\d.:]+)\s*([a-z]*)", text) if key in TIMES else None
+    if key in TIMES and (found is None or found[2] not in _UNITS):
+        return None
     try:
-        if key in TIMES:
-            number, unit = re.fullmatch(r"([\d.:]*)\s*([a-z]*)", text).groups()  # type: ignore[union-attr]
-            parts = [float(part) for part in number.split(":")]
-            return sum(part * 60**place for place, part in enumerate(reversed(parts))) * _UNITS[unit or "s"]
+        if found is not None:
+            parts = [float(part) for part in found[1].split(":")]
+            return sum(part * 60**place for place, part in enumerate(reversed(parts))) * _UNITS[found[2]]
         number = float(text.removesuffix("%"))
-    except (ValueError, KeyError, AttributeError):
+    except ValueError:
         return None
     return number / 100 if text.endswith("%") or (key in PERCENT and number >= 1) else number
 
