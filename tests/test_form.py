@@ -13,7 +13,7 @@ from tests.golden import Golden, titled
 from tests.test_bursts import COST
 from tests.test_live import overfit
 from tuiae.config import RunConfig, build_config, list_settings, load_config, settings_of
-from tuiae.config.presets import find_preset
+from tuiae.config.presets import find_preset, list_presets
 from tuiae.files import read_json
 from tuiae.runs.advice import BEST, START, Remedy
 from tuiae.runs.checkpoints import all_checkpoints
@@ -166,6 +166,16 @@ def test_the_words_about_every_setting(golden: Golden) -> None:
 
 
 # One line while a run is open
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_the_list_of_presets_says_what_each_teaches(size: tuple[int, int]) -> None:
+    async with open_desk(size=size) as desk:
+        await desk.ready()
+        await desk.focus("preset")
+        await desk.press("enter")
+        for preset in list_presets()[:3]:
+            await desk.shows(f"{preset.name} ", " ".join(preset.teaches.split()[:3]))
 
 
 @pytest.mark.parametrize("size", SIZES)

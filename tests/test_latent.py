@@ -265,6 +265,8 @@ async def test_a_wide_code_has_several_planes_and_a_classifier_decodes_nothing(
         await desk.shows("across: code 0   up: code 1")
         await desk.press("left_square_bracket")
         await desk.shows("across: code 2   up: code 1")
+        await desk.press("b", "right_square_bracket")
+        await desk.shows("another plane: what was marked is no place of it")
         with explorer.held():
             await desk.press("a")
             await desk.shows("computing t-SNE…")

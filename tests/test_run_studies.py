@@ -522,7 +522,8 @@ async def test_a_sweep_is_started_from_the_list_and_stopped_there(
 async def test_a_sweep_is_called_as_no_other_or_says_so(lab: Laboratory, sweep: list[RunPaths]) -> None:
     config = build_config({"name": "denoise", "model": {"latent": 8}})
     for name in ("quickstart-sweep", "mine"):
-        write_sweep(lab.runs, config, name, {"model.latent": [4, 16]}, [0])
+        write_sweep(lab.runs, config, name, {"model.latent": [4, 16]}, [0], ["wide"])
+    assert load_sweep(sweep_path(lab.runs, "mine")).tags == ("wide",)
     async with open_desk(sweep[0]) as desk:
         await desk.until(lambda: desk.state == "finished")
         await desk.press("W")

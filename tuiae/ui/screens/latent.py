@@ -133,7 +133,7 @@ class LatentScreen(ExplorerScreen):
             self.complain(str(reply.error))
 
     def _show(self, answer: Answer) -> None:
-        self.message.release()
+        self.message.answered()
         opened = self.questions.opened
         if isinstance(answer, OpenedRun):
             if self.questions.take(answer):
@@ -208,7 +208,7 @@ class LatentScreen(ExplorerScreen):
         if marks and choice != self.questions.choice:
             self.message.remark("another plane: what was marked is no place of it")
         if self.questions.embeds:
-            self.message.remark(EMBEDDING)
+            self.message.hint(EMBEDDING)
 
     def action_mark(self) -> None:
         """Mark the place of the cursor; between two marks, show the path from one to the other."""

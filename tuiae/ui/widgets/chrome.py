@@ -194,8 +194,8 @@ def _rank(key: Key | None, node: DOMNode) -> int:
 class MessageLine(Static):
     """One sentence. The kinds are `good`, `caution`, `bad` and `quiet`.
 
-    What was told stays: with `good` and `quiet` until the next key, which brings back what could be done, with
-    `caution` and `bad` until `release`.
+    What was told or remarked stays: with `good` and `quiet` until the next key, which brings back what could be done,
+    with `caution` and `bad` until `release` or `answered`.
     """
 
     PASSING = ("good", "quiet")
@@ -209,10 +209,10 @@ class MessageLine(Static):
     """Whether all of it shows, and whether it goes with the next key."""
 
     def hint(self, text: str, kind: str = "quiet") -> None:
-        """Say what could be done now, unless what was told stays; of a quiet hint the parts before a ` · ` show that
+        """Say what could be done now, unless what was said stays; of a quiet hint the parts before a ` · ` show that
         fit into one line."""
         self._hinted = text, kind
-        if not self._told:
+        if not self._told and not self._passing:
             self._show(text, kind, whole=kind != "quiet")
 
     def remark(self, text: str) -> None:
@@ -227,8 +227,13 @@ class MessageLine(Static):
         self._show(text, kind, whole=True, passes=kind in self.PASSING)
 
     def release(self) -> None:
-        """Let hints take the place of what was told."""
-        self._told = ""
+        """Let hints take the place of what was said."""
+        self._told, self._passing = "", False
+
+    def answered(self) -> None:
+        """Let hints take the place of what went wrong, now that an answer has come."""
+        if not self._passing:
+            self.release()
 
     def key_pressed(self) -> None:
         """Let hints take the place of what was told of an earlier key: it would look like an answer to this one."""
