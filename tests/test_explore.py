@@ -324,7 +324,7 @@ def test_a_wide_code_has_the_plane_of_its_principal_components_and_saves_its_pic
     again = shared_lab("explore", finished.id, "--plane", "3", "--png", str(file), "--json").document
     assert again["png"] == str(tmp_path / "plane-2.png")
     assert "9 pictures are in" in shown
-    assert "the mean code and so much of both components" in shown
+    assert "the mean code, moved so far along both components" in shown
     assert "across: principal component 1 (" in shown
 
 

@@ -341,7 +341,7 @@ async def test_a_refusal_of_four_lines_shows_its_next_step() -> None:
 
 
 async def test_of_a_hint_whole_parts_show_as_many_as_fit() -> None:
-    parts = ["the mean code and so much of both components", "arrows move, b marks, a another plane", "? all keys"]
+    parts = ["the mean code, moved so far along both components", "arrows move, b marks, a another plane", "? all keys"]
     async with _Desk().run_test(size=(60, 24)) as pilot:
         line = pilot.app.query_one(MessageLine)
         line.hint(" · ".join(parts))

@@ -490,7 +490,6 @@ async def test_a_sweep_is_started_from_the_list_and_stopped_there(
         await desk.until(lambda: "which setting? epochs" in judged())
         await desk.press("tab")
         assert desk.app.screen.query_one("#key-1", Input).value == "epochs"
-        await desk.press("tab")
         assert desk.app.screen.focused.id == "values-1"
         # None of its runs may end before it is stopped.
         desk.app.screen.query_one("#key-1", Input).value = "training.epochs"

@@ -161,7 +161,7 @@ SOURCES = {
     "code": "the code itself",
     "class": "the code itself",
     "dims": "the mean code with these two numbers",
-    "principal": "the mean code and so much of both components",
+    "principal": "the mean code, moved so far along both components",
     "tsne": "the code of the nearest image: t-SNE has no way back",
 }
 """How the code of a point is found on a plane of each kind, in words."""

@@ -325,12 +325,15 @@ def error_pictures(made: Pixels, wanted: Pixels) -> tuple[NDArray[Any], float]:
 
 
 def sample_captions(sample: Sample) -> list[CaptionRow]:
-    """The predicted class of each picture, `Sneaker ✓` or `Coat ✗`; no line without predictions."""
+    """What each picture was taken for, `Sneaker ✓`, or `Shirt → Coat ✗` where it is something else; no line without
+    predictions."""
     if sample.predictions is None or sample.labels is None:
         return []
     captions = []
     for label, prediction in zip(sample.labels, sample.predictions, strict=False):
-        known = 0 <= int(prediction) < len(sample.classes)
-        name = clean(sample.classes[int(prediction)]) if known else str(prediction)
-        captions.append(f"{name} {'✓' if label == prediction else '✗'}")
+        true, taken = (
+            clean(sample.classes[int(one)]) if 0 <= int(one) < len(sample.classes) else str(one)
+            for one in (label, prediction)
+        )
+        captions.append(f"{taken} ✓" if label == prediction else f"{true} → {taken} ✗")
     return [("", captions)]

@@ -335,11 +335,11 @@ def _words(column: RunColumn, line: Line, now: float) -> str:
         return column.words(line, now)
     if column.of_study is not None:
         return column.of_study(line, now)
-    first, *others = line.runs
-    words = column.words(first, now)
-    if any(column.words(row, now) != words for row in others):
+    # What a run does not say yet, such as its device, makes no difference.
+    said = dict.fromkeys(words for row in line.runs if (words := column.words(row, now)) != MISSING)
+    if len(said) > 1:
         return "" if column.right else "several"
-    return words
+    return next(iter(said), MISSING)
 
 
 def arrange(rows: Iterable[RunRow], sort: Sort, columns: Iterable[RunColumn] = USUAL) -> tuple[RunRow, ...]:
@@ -440,15 +440,21 @@ def plain_table(
     return shown, [[words(row, now) for words in cells] for row in rows], right
 
 
-_RANKS = {name: rank for rank, name in enumerate(("run", "state", *LABELS, "epoch", "test loss", "age", "dataset"))}
-_LEAST = {"name": 24, "varies": 16, "tags": LEAST_WORDS}
+_RANKS = {name: rank for rank, name in enumerate(("run", "state", "test loss", "epoch", *LABELS, "age", "dataset"))}
+_LEAST = {"name": 16, "varies": 16, "tags": LEAST_WORDS}
 
 
 def terminal_table(rows: Sequence[RunRow], now: float, width: int, wanted: Sequence[RunColumn] = ()) -> list[Text]:
     """What `plain_table` has in lines of `width` cells, one a run: ids stay whole, but for their date, without which
-    they find the run as well; names give way, then columns go, of those that are not `wanted` the least telling
-    first."""
+    they find the run as well; a name and what varies in a study share a column; names give way, then columns go, of
+    those that are not `wanted` the least telling first."""
     names, cells, right = plain_table(rows, now, wanted)
+    if all(label in names for label in LABELS):
+        called, varies = (names.index(label) for label in LABELS)
+        for row in cells:
+            row[called] = row[called] or row[varies]
+            del row[varies]
+        del names[varies]
     asked = {column.name for column in wanted}
     columns = []
     for name, column in zip(names, zip(*cells, strict=True), strict=True):

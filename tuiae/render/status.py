@@ -457,7 +457,7 @@ def _study_facts(study: StudyRow) -> list[Fact]:
     facts += [("to come", count(study.missing), "")] if study.trains and study.missing else []
     if (best := study.best_run()) is not None:
         known = figure("accuracy", best.status.test_accuracy) if best.model == "classifier" else number(best.best)
-        facts.append(("best", f"{known}  {clean(best.varies or best.title)}", ""))
+        facts.append(("best", f"{known}  {clean(best.varies or undated(best.title))}", ""))
     return [*facts, *((clean(name), clean(values, 200), "") for name, values in study.varied(MOST_VALUES).items())]
 
 
@@ -475,6 +475,11 @@ def _run_facts(row: RunRow) -> list[Fact]:
     ]
 
 
+def _part_words(limit: int) -> str:
+    """How many of the images are trained on, where that is a part of them."""
+    return f", {count(limit)} to train on" if limit else ""
+
+
 def _place_words(row: RunRow) -> str:
     return f"{row.status.device or MISSING}{', on ' * bool(row.host)}{row.host}"
 
@@ -487,7 +492,7 @@ def _settings(row: RunRow) -> list[Fact]:
     (label, model, style), *others = settings_facts(settings)
     return [
         *([("preset", row.made_from, "")] if row.made_from else []),
-        ("dataset", settings["data.dataset"], ""),
+        ("dataset", f"{settings['data.dataset']}{_part_words(settings['data.train_limit'])}", ""),
         (label, f"{model}{', hidden ' * bool(hidden)}{hidden}", style),
         *others,
     ]

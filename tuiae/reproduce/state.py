@@ -208,6 +208,8 @@ class StudyProcess:
     quick: bool = False
     stopping: bool = False
     """Whether it was asked to stop."""
+    words: tuple[str, ...] = ()
+    """What was asked of tuiae."""
 
     @property
     def alive(self) -> bool:
@@ -280,8 +282,8 @@ def start_process(root: Path, study: str, words: Sequence[str], quick: bool = Fa
                 start_new_session=True,
                 env={**os.environ, "TUIAE_RUNS_DIR": str(root)},
             )
-        started = StudyProcess(process.pid, process_start(process.pid), socket.gethostname(), time.time(), quick)
-        _record(root, study, started)
+        born, place = process_start(process.pid), socket.gethostname()
+        _record(root, study, StudyProcess(process.pid, born, place, time.time(), quick, words=tuple(words)))
     except OSError as error:
         cause = f"cannot run {name} in {root}: {error.strerror or error}"
         raise UnknownRunError(cause, writable_advice(error, "TUIAE_RUNS_DIR")) from error

@@ -141,9 +141,12 @@ def suggest_name(before: RunConfig, after: RunConfig, called: str = "") -> str:
     `dense_32-digits epochs=9`; the name alone where nothing does. `called` is what stands for its own name."""
     named = after if called else named_for(after, before)
     said = (*UNNAMED, *keys_in_name(after)) if not called and named.name == made_name(after) else UNNAMED
+    if after.is_classifier and after.noise.kind == "none":  # as usual, whatever its encoder was trained on
+        said = (*said, "noise.kind", "noise.level")
     rows = [row for row in telling(differences([before, after])) if row.key not in said]
     short = short_keys([row.key for row in rows])
-    words = [called or named.name]
+    again = tuple(f"{short[row.key]}=" for row in rows)  # of a fork of a fork, whose own value takes its place
+    words = [" ".join(word for word in called.split(" ") if not word.startswith(again)) or named.name]
     for row in rows:
         value = row.values[1]
         if row.key == "model.encoder_run" and value:

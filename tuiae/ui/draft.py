@@ -29,7 +29,7 @@ from tuiae.files import read_json, replace_json
 from tuiae.images import FILE_PREFIX, FOLDER_PREFIX, counts_words, size_words
 from tuiae.preflight import Checked, check
 from tuiae.render.status import MOST_NAME, silence_words
-from tuiae.render.text import clean, count, of_epochs, shorten_middle
+from tuiae.render.text import clean, count, number, of_epochs, shorten_middle
 from tuiae.runs.labels import Label, check_label, named_for
 from tuiae.runs.lineage import changes, run_command
 from tuiae.runs.listing import preset_of
@@ -40,7 +40,7 @@ from tuiae.studies.labels import suggest_name
 
 CHANGED = " changed"
 CLOSED_COLUMNS = 19
-"""What the field for the preset shows of an entry while its list is closed."""
+"""What the field for the preset shows at least of an entry while its list is closed."""
 PRESET_COLUMNS = 32
 """From there on the list of presets says what each one teaches; the field is narrower while the list is closed."""
 NUMBERS = (
@@ -83,7 +83,8 @@ FIELDS_OF = {
 """Dotted key -> the field that says it."""
 OTHERS = {"name": "run-name", "tags": "run-tags"}
 """What is said of a run beside its config -> its field."""
-NAME_CELLS = 21  # of the field for the name
+NAME_CELLS = 21  # of the field for the name, at least
+BESIDE_CHOICE = 3  # cells of a closed list beside its words
 MOST_DATASET = 19  # cells of its field, whatever the screen: the end of a path, which tells most, stays
 OWN_PLACES = {
     FOLDER_PREFIX: ("folder of pictures", "One sub-folder a class, such as ~/pictures."),
@@ -118,15 +119,16 @@ class Draft:
         """What the form was filled from, in a word or two: a preset, or a run."""
         return self._source if self._source in self.presets else f"run {undated(Path(self._source).parent.name)}"
 
-    def options(self, changed: bool) -> list[tuple[Any, str]]:
+    def options(self, changed: bool, room: int = 0) -> list[tuple[Any, str]]:
         """What the form can be filled from: words and name of each. The one that it was filled from says so where the
-        form asks for something else by now."""
+        form asks for something else by now, in as many cells as a closed list has `room` for."""
         origin = self.origin
         teaches = {name: preset.teaches for name, preset in self.presets.items()}
         found: list[tuple[Any, str]] = []
         for name in (origin, *teaches) if origin not in teaches else teaches:
             marked = changed and name == origin
-            most = CLOSED_COLUMNS - len(CHANGED) * marked if name == origin else PRESET_COLUMNS
+            closed = min(max(CLOSED_COLUMNS, room), PRESET_COLUMNS)
+            most = closed - len(CHANGED) * marked if name == origin else PRESET_COLUMNS
             words = Text(shorten_middle(clean(name), most))
             words.append(CHANGED * marked, "italic")
             words.pad_right(PRESET_COLUMNS - words.cell_len)
@@ -257,7 +259,7 @@ class Draft:
         Raises:
             ConfigError: it cannot run, or the name will not do.
         """
-        comment = f"Saved from the dashboard on {time.strftime('%Y-%m-%d')}, after {Path(self._source).name}."
+        comment = f"Saved from the dashboard on {time.strftime('%Y-%m-%d')}, after {self.origin}."
         preset = save_preset(self.ask(overrides), name, comment)
         self.presets[preset.name] = preset
         self.load_preset(preset.name)
@@ -363,7 +365,9 @@ def training_words(snapshot: Snapshot) -> str:
         return f"{name} gives {silence_words(status)}: it hangs, or is suspended · K kills its worker, after a question"
     if status.state == "paused":
         epoch = of_epochs(status.epoch, status.epochs)
-        return f"{name} is paused at epoch {epoch} · p goes on, e changes it, x saves and stops"
+        loss = snapshot.latest("live", snapshot.main_metric)
+        step = f", step {status.step:,}{f': loss {number(loss)}' if loss is not None else ''}"
+        return f"{name} is paused at epoch {epoch}{step} · p goes on, e changes it, x saves and stops"
     of = f", on {images.used(config.data).rpartition(', ')[0]}" if images is not None else ""
     return f"{name} trains {model_words(config)}{of} · p pauses, e changes it, x saves and stops"
 

@@ -33,6 +33,7 @@ from tuiae.ui.widgets.images import StripPanel
 from tuiae.ui.widgets.sketch import SketchPanel
 
 ASKING_SECONDS = 0.1  # until the panel says that an answer takes its time
+STRIP_HINT = "left and right put these images on the canvas  ·  c clears it, to draw  ·  ? all keys"
 HINT = "draw with the mouse, or with arrows and space  ·  t a test image  ·  ? all keys"
 WITHOUT_RUN = (*(key.action for key in APP), "back", "zoom", "next_view")
 """Actions that need no network."""
@@ -156,7 +157,11 @@ class BenchScreen(ExplorerScreen):
         if words := weights_note(opened) if opened is not None else "":
             self.message.hint(words, "caution")
         else:
-            self.hint_of_run(HINT)
+            self.hint_of_run(STRIP_HINT if self.view.strip.has_focus else HINT)
+
+    def on_descendant_focus(self) -> None:
+        if self.questions.opened is not None and not self._troubled:
+            self._hint()  # which keys draw, and which go through the pictures
 
     def _opened(self, opened: OpenedRun) -> None:
         """Ask a checkpoint what was asked of the one before."""
@@ -294,6 +299,7 @@ class BenchScreen(ExplorerScreen):
         elif name in ("ink", "grab") and not canvas.has_colours:
             self.message.remark("these images are grey: there is no other ink")
         canvas.use(name)
+        canvas.focus()
 
     def action_worst(self) -> None:
         """The worst images again, after those of a confusion cell."""

@@ -240,7 +240,7 @@ class LatentScreen(ExplorerScreen):
     def action_next_class(self) -> None:
         if self._has_map():
             name = self.view.map.next_class()
-            self.message.remark(f"{clean(name)} alone; c the next" if name else HINT)
+            self.message.remark(f"class {clean(name)} alone · c shows the next" if name else HINT)
 
     def action_back(self) -> None:
         """One step back: all panels, the newest codes, the map without what was asked for beside it, then Live."""

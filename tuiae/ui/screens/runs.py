@@ -169,6 +169,13 @@ class RunsScreen(BaseScreen):
         if self._sought in self.table.keys:
             self.table.move_to(self.table.keys.index(self._sought))
             self._sought = ""
+        elif self.filter.value and any(f"/{row.study}" == self._sought for row in self.table.rows):
+            with self.prevent(Input.Changed):
+                self.filter.value = ""  # it hides what was started
+            self.filter.display = False
+            self.table.query_words = parse_query("", self.table.rows)
+            self.table.rearrange()
+            self._go_to_started()
 
     def on_key(self) -> None:
         self._sought = ""  # somebody goes elsewhere meanwhile

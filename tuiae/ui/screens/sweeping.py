@@ -148,12 +148,10 @@ class KeyInput(Input):
         self._words = words
 
     def action_complete(self) -> None:
-        """Take what is suggested; where the word is whole, or nothing fits, go on to the next field."""
-        before = self.value
-        if before not in self._words and self.cursor_position == len(before):
+        """Take what is suggested, and go on to the next field."""
+        if self.value not in self._words and self.cursor_position == len(self.value):
             self.action_cursor_right()
-        if self.value == before:
-            self.screen.focus_next()
+        self.screen.focus_next()
 
 
 class SweepDialog(ChangeDialog[SweepOrder]):
@@ -188,8 +186,8 @@ class SweepDialog(ChangeDialog[SweepOrder]):
         return self.query_one(f"#{field}", Input)
 
     def read(self) -> tuple[SweepOrder, str, str]:
-        if not (grid := self._grid()):
-            raise NothingToDoError("give a setting some values: each combination of them is a run")
+        if not (grid := self._seeds_alone() or self._grid()):
+            raise NothingToDoError("give a setting some values, or several seeds: each combination of them is a run")
         self._call(grid)
         order = self._order(grid)
         configs = (job.config for job in order.sweep.jobs[:MOST_WARNED])
@@ -197,6 +195,12 @@ class SweepDialog(ChangeDialog[SweepOrder]):
         if is_another(self._root, self._config, order.sweep.name, order.grid, order.seeds):
             doubts.insert(0, f"there is another sweep {order.sweep.name}, whose runs would be counted with these")
         return order, " · ".join((*doubts[:1], self._cost(order))), "-doubtful" if doubts else "-fine"
+
+    def _seeds_alone(self) -> dict[str, list[Any]]:
+        """The seeds as what varies, where there are several and no setting has values."""
+        seeds = read_seeds(self._text("seeds").value)
+        alone = len(seeds) > 1 and not any(self._text(f"values-{row}").value.strip() for row in range(ROWS))
+        return {SEED: seeds} if alone else {}
 
     def _grid(self) -> dict[str, list[Any]]:
         """The values by dotted key.
@@ -324,9 +328,17 @@ def resume_sweep(screen: BaseScreen, study: StudyRow) -> None:
     lacks = sum(not any(marks(job.config).items() <= settings for settings in finished) for job in sweep.jobs)
     if not lacks:
         raise NothingToDoError(f"{name} is complete: all of its {counted(len(sweep.jobs), 'run')} have finished")
-    start_sweep(screen, sweep.path, name, AUTO)
+    start_sweep(screen, sweep.path, name, _jobs_before(process))
     told = f"{name} goes on: {lacks:,} of {counted(len(sweep.jobs), 'run')} to finish, also when you leave"
     screen.message.tell(f"{told} · x saves and stops it", "good")
+
+
+def _jobs_before(process: StudyProcess | None) -> int:
+    """How many runs at once the process of a sweep was asked for; AUTO where none is known."""
+    words = process.words if process is not None else ()
+    with suppress(ConfigError, IndexError, ValueError):
+        return read_jobs(words[words.index("--jobs") + 1], "runs at once:")
+    return AUTO
 
 
 async def _resume_after(screen: BaseScreen, study: StudyRow, process: StudyProcess) -> None:

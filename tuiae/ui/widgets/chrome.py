@@ -209,11 +209,11 @@ class MessageLine(Static):
     """Whether all of it shows, and whether it goes with the next key."""
 
     def hint(self, text: str, kind: str = "quiet") -> None:
-        """Say what could be done now, unless what was said stays; of a quiet hint the parts before a ` · ` show that
-        fit into one line."""
+        """Say what could be done now, unless what was said stays; of a hint without a doubt the parts before a ` · `
+        show that fit into one line."""
         self._hinted = text, kind
         if not self._told and not self._passing:
-            self._show(text, kind, whole=kind != "quiet")
+            self._show(text, kind, whole=kind not in self.PASSING)
 
     def remark(self, text: str) -> None:
         """Say what a key has changed on the screen, unless something went wrong."""
@@ -472,7 +472,7 @@ def tell_news(message: MessageLine, before: Snapshot | None, now: Snapshot) -> b
         message.release()
         says_again = True
     if before is not None and (saved := _saved(now)) and saved != _saved(before):
-        message.tell(f"{saved}; it is kept, and f offers it", "good")
+        message.tell(f"{saved}, and f offers it", "good")
     new_edits = now.edits[len(before.edits) :] if before is not None else ()
     if new_edits and now.status.live:
         words = ", ".join(f"{label_of(edit.key)} is {edit.new:g}" for edit in new_edits)

@@ -90,7 +90,7 @@ class NumberInput(Input):
 
 class Choice(Select[str], inherit_bindings=False):
     """A compact list to choose from; arrows go on to the next field, as in the fields for numbers. A letter opens it
-    and chooses."""
+    and chooses, but the one for all settings."""
 
     BINDINGS = [Binding("enter,space", "show_overlay", "Show menu", show=False)]
 
@@ -111,7 +111,7 @@ class Choice(Select[str], inherit_bindings=False):
         super().__init__(self._offered, allow_blank=False, compact=True, id=field)
 
     def check_consume_key(self, key: str, character: str | None) -> bool:
-        return character is not None and character.isalpha()
+        return character is not None and character.isalpha() and character != NAMED
 
     def on_key(self, event: Key) -> None:
         if self.expanded or not self.check_consume_key(event.key, event.character):

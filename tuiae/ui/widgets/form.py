@@ -27,6 +27,7 @@ from tuiae.render.text import shorten
 from tuiae.runs.labels import Label as RunLabel
 from tuiae.source import UntrustedCodeError
 from tuiae.ui.draft import (
+    BESIDE_CHOICE,
     FIELDS_OF,
     MODELS,
     NAME_CELLS,
@@ -269,8 +270,9 @@ class ConfigForm(Lasting, Vertical):
         self.query_one("#all_settings", Button).label = words
         with suppress(TuiaeError):  # of what cannot be there is no name
             self._suggested = self.draft.name_for(self.ask({}))
-            self.query_one(f"#{OTHERS['name']}", Input).placeholder = shorten(self._suggested, NAME_CELLS)
-        offered = self.draft.options(self._changed)
+            name = self.query_one(f"#{OTHERS['name']}", Input)
+            name.placeholder = shorten(self._suggested, max(NAME_CELLS, name.content_size.width - 1))
+        offered = self.draft.options(self._changed, self._choice("preset").size.width - BESIDE_CHOICE)
         if offered != self._offered or self._choice("preset").value != self.draft.origin:
             self._offered = offered
             self._choice("preset").offer(offered, self.draft.origin)

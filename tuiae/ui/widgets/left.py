@@ -85,7 +85,8 @@ class LogPanel(Lasting, ScrollView, can_focus=True):
     """The last lines of a log; it follows the end until one scrolls up."""
 
     # Textual's RichLog keeps unbounded writes while it is hidden and cuts what it once drew narrow.
-    DEFAULT_CSS = "LogPanel {" + FRAME + THIN_SCROLLBAR + "}"
+    # The bar has its column from the start: what was wrapped before it came would be cut.
+    DEFAULT_CSS = "LogPanel {" + FRAME + THIN_SCROLLBAR + " scrollbar-gutter: stable; }"
     BORDER_TITLE = "log"
     EMPTY = "nothing logged yet"
 
