@@ -258,8 +258,10 @@ async def test_a_matrix_of_shades_does_not_call_them_counts() -> None:
     async with app.run_test(size=(100, 24)) as pilot:
         app.panel.show(np.diag([1000] * 10), [f"class {letter}" for letter in "abcdefghij"], "epoch 3")
         assert str(app.panel.border_subtitle) == "counts · epoch 3"
+        assert not app.panel.shows_shares
         await pilot.resize_terminal(46, 24)
         await pilot.pause()
+        assert (app.panel.shares, app.panel.shows_shares) == (False, True)
         assert str(app.panel.border_subtitle) == "% of each true class · epoch 3"
         await pilot.resize_terminal(34, 24)
         await pilot.pause()

@@ -300,6 +300,8 @@ class LiveScreen(RunScreen):
         confusion = self.query_one(ConfusionPanel)
         confusion.shares = not confusion.shares
         words = "confusion in shares of each true class" if confusion.shares else "confusion in counts"
+        if confusion.region.area and confusion.shows_shares != confusion.shares:
+            words = "no room for counts here: z shows the matrix alone"
         is_classifier = self.view.has_class("-classifier")
         self.message.remark(words if is_classifier else "no confusion matrix: only classifiers have one")
 

@@ -108,10 +108,16 @@ class ConfusionPanel(PicturePanel):
         columns = whole_width(self._counts, known_names(self._counts, self._names))
         return columns, len(self._counts) + MATRIX_WORDS
 
+    @property
+    def shows_shares(self) -> bool:
+        """Whether cells show per cents, as somebody wants it or for want of room for counts."""
+        placed = self._placed()
+        return self.shares if placed is None else placed.shares
+
     def _retitle(self) -> None:
         """Say in the frame what the cells say, and of when."""
         placed = self._placed()
-        what = "% of each true class" if (self.shares if placed is None else placed.shares) else "counts"
+        what = "% of each true class" if self.shows_shares else "counts"
         if placed is not None and not placed.digits:
             what = "shades of each true class"
         title = self.BORDER_TITLE
