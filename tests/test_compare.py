@@ -355,7 +355,7 @@ def test_runs_of_different_sample_counts_share_what_both_have(lab: Laboratory) -
 def test_a_classifier_says_what_it_takes_the_images_for(lab: Laboratory) -> None:
     runs = [end(lab.runs, number, [0.2], settings(base)) for number, base in ((1, AUTOENCODER), (2, CLASSIFIER))]
     drawn = shared_grid(shared_images(read(*runs)), 100, 24).plain
-    assert re.search(r"B .*a ✓ +b ✓ +c ✓ +a ✗", drawn)
+    assert re.search(r"B .*a ✓ +b ✓ +c ✓ +d → a ✗", drawn)
 
 
 def test_a_group_has_one_row_of_pictures_where_its_mean_is_drawn(study: list[Script]) -> None:

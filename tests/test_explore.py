@@ -69,8 +69,8 @@ def test_points_stand_where_their_numbers_say() -> None:
     assert top.index("B") == bottom.index("D") > middle.index("C") > bottom.index("A")
     assert top.startswith("1.0 ┤")
     assert bottom.startswith("0.0 ┤")
-    ticks = next(line for line in lines if line.split() == ["0.0", "0.5", "1.0"])
-    assert abs(ticks.index("0.5") + 1 - middle.index("C")) <= 1
+    ticks = next(line for line in lines if line.split() == ["0.0", "0.2", "0.4", "0.6", "0.8", "1.0"])
+    assert abs((ticks.index("0.4") + ticks.index("0.6")) / 2 + 1 - middle.index("C")) <= 1
     assert "across: code 0   up: code 1" in lines
 
 

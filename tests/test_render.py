@@ -309,7 +309,7 @@ def test_plot_has_a_left_and_a_lower_axis_only() -> None:
     corner = lines[-2].index("└")
     assert all(line[corner] in "│┤↑" for line in lines[:-2])
     assert lines[-1].startswith("epoch")
-    assert lines[-1].split()[-1] == "10"
+    assert lines[-1].split()[-1] == "12"
     assert "┐" not in "".join(lines)
 
 
