@@ -99,7 +99,9 @@ def test_places_below_narrow_pictures_lose_digits_and_not_their_ends() -> None:
 
 
 @pytest.mark.parametrize(
-    ("area", "pictures_there"), [((46, 18), (4, 4)), ((56, 22), (4, 4)), ((96, 34), (5, 7))], ids=["80", "120", "200"]
+    ("area", "pictures_there"),
+    [((36, 17), (3, 3)), ((46, 18), (4, 4)), ((56, 22), (4, 4)), ((96, 34), (5, 7))],
+    ids=["narrow", "80", "120", "200"],
 )
 def test_a_plane_has_as_many_whole_pictures_as_can_be_recognised(
     area: tuple[int, int], pictures_there: tuple[int, int]

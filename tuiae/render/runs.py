@@ -336,7 +336,7 @@ def _words(column: RunColumn, line: Line, now: float) -> str:
     if column.of_study is not None:
         return column.of_study(line, now)
     # What a run does not say yet, such as its device, makes no difference.
-    said = dict.fromkeys(words for row in line.runs if (words := column.words(row, now)) != MISSING)
+    said = {column.words(row, now) for row in line.runs} - {MISSING}
     if len(said) > 1:
         return "" if column.right else "several"
     return next(iter(said), MISSING)

@@ -242,9 +242,10 @@ class MessageLine(Static):
             self.hint(*self._hinted)
 
     def _show(self, text: str, kind: str, whole: bool, passes: bool = False) -> None:
+        self._passing = passes  # also where the same was said, and let go, before
         if (text, kind) == self._shown:
             return
-        self._shown, self._whole, self._passing = (text, kind), whole or self.long, passes
+        self._shown, self._whole = (text, kind), whole or self.long
         self.set_classes(f"-{kind}")
         self.update(Content(self._fitting()), layout=self._wrap())
 
