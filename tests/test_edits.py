@@ -18,10 +18,14 @@ from tuiae.config import RunConfig, build_config, load_config
 from tuiae.errors import ConfigError
 from tuiae.files import read_json, replace_json
 from tuiae.models.activations import Dropout
+from tuiae.render.runs import column_of
+from tuiae.render.status import draw_details
 from tuiae.runs import control
 from tuiae.runs.control import EDITABLE, Edit, as_plan, offered, propose
 from tuiae.runs.lineage import config_at, plan_replay, replay_run
+from tuiae.runs.listing import RunLister
 from tuiae.runs.paths import RunPaths
+from tuiae.runs.query import parse_query
 from tuiae.runs.reader import RunReader, read_sample, read_status
 from tuiae.runs.snapshot import Snapshot
 from tuiae.runs.writer import RunWriter, create_run
@@ -149,6 +153,25 @@ def test_edits_are_recorded_and_in_force_from_their_step_on(edited: RunPaths) ->
     earlier = config_at(edited, 14)
     assert earlier is not None
     assert (earlier.training.learning_rate, earlier.noise.level) == (5e-3, 0.2)
+
+
+def test_lists_show_what_is_in_force_and_say_that_it_was_edited(edited: RunPaths) -> None:
+    (row,) = rows = RunLister(edited.root.parent).rows()
+    assert row.settings["training.learning_rate"] == 2e-2
+    assert column_of("learning_rate").words(row, 0.0) == "0.001"
+    assert len(parse_query("rate:0.001 level:0.1 dropout:>0.2 training.epochs:5", rows).find(rows)) == 1
+    assert not parse_query("rate:>=0.02", rows).find(rows)
+    details = " ".join(draw_details(row, 80, 40, now=0.0).plain.split())
+    assert "edited rate 0.02 → 0.001, noise 0.2 → 0.1, dropout 0.05 → 0.3" in details
+    assert "rate 0.001" in details.partition("optim")[2]
+
+
+def test_a_resumed_worker_keeps_the_edits_that_its_checkpoint_knows(lab: Laboratory) -> None:
+    run = new_run(lab)
+    train(run, {7: [("training.learning_rate", 5e-3)]}, stop=20)
+    replace_json(run.status, {key: value for key, value in read_json(run.status).items() if key != "edited"})
+    train(run)
+    assert read_status(run).edited == {"training.learning_rate": 5e-3}
 
 
 def test_everything_that_a_key_reaches_follows_an_edit(lab: Laboratory, edited: RunPaths) -> None:

@@ -98,7 +98,7 @@ def _row_record(row: RunRow, now: float, wanted: Sequence[RunColumn] = ()) -> di
         "varies": row.varies or None,
         **{field: getattr(row.status, field) for field in fields},
         "age_seconds": round(max(0.0, now - row.status.heartbeat), 1),
-        **({"settings": {key: row.settings.get(key) for key in keys}, "metrics": dict(row.metrics)} if wanted else {}),
+        **({"settings": {key: row.settings_now.get(key) for key in keys}, "metrics": dict(row.metrics)} if wanted else {}),
     }
 
 

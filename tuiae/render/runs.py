@@ -210,17 +210,17 @@ def column_of(name: str) -> RunColumn:
         metric = name.replace(" ", "_")
 
         def found(row: RunRow) -> str:
-            setting = row.settings.get(name) if row.status.tracked and metric not in row.metrics else None
+            setting = row.settings_now.get(name) if row.status.tracked and metric not in row.metrics else None
             return figure(metric, row.metrics.get(metric)) if setting is None else _safe(value_text(setting))
 
         return RunColumn(
             name, 9, True, words=lambda row, now: found(row), falling=metric in HIGHER_IS_BETTER,
-            order=lambda row: row.metrics.get(metric, as_number(row.settings.get(name))),
+            order=lambda row: row.metrics.get(metric, as_number(row.settings_now.get(name))),
         )  # fmt: skip
 
     def value_in(row: RunRow) -> Any:
         """The value in a run; a tracked one may have it under a name without a section."""
-        return row.settings.get(key, row.settings.get(name) if row.status.tracked else None)
+        return row.settings_now.get(key, row.settings_now.get(name) if row.status.tracked else None)
 
     def words(row: RunRow, now: float = 0.0) -> str:
         return _safe(value_text(value_in(row), key))

@@ -486,13 +486,17 @@ def _place_words(row: RunRow) -> str:
 
 def _settings(row: RunRow) -> list[Fact]:
     """The settings that matter; none where the config cannot be read."""
-    if not (settings := row.settings):
+    if not (settings := row.settings_now):
         return [("config", "damaged, or not of this version", palette.CAUTION)]
     hidden = ", ".join(map(str, settings["model.hidden"])) if settings["model.family"] in ("dense", "vae") else ""
     (label, model, style), *others = settings_facts(settings)
+    changes = ", ".join(
+        f"{EDITED[key]} {row.settings[key]:g} → {settings[key]:g}" for key in EDITED if settings[key] != row.settings[key]
+    )
     return [
         *([("preset", row.made_from, "")] if row.made_from else []),
         ("dataset", f"{settings['data.dataset']}{_part_words(settings['data.train_limit'])}", ""),
         (label, f"{model}{', hidden ' * bool(hidden)}{hidden}", style),
+        *([("edited", changes, "")] if changes else []),
         *others,
     ]

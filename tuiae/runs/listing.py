@@ -18,6 +18,7 @@ from typing import Any
 
 from tuiae.config import NAME, QUIET, SEED, VARIATIONAL, RunConfig, counted, short_keys, value_text
 from tuiae.files import read_json
+from tuiae.runs.control import EDITABLE
 from tuiae.runs.events import LossTrend
 from tuiae.runs.labels import JOBS, PRESET, PRUNED, read_label, tags_of
 from tuiae.runs.paths import CHANGED, LIVE_STATES, REPORTS, RunPaths, is_run, list_names
@@ -49,7 +50,8 @@ class RunRow:
     note: str = ""
     pinned: bool = False
     settings: Mapping[str, Any] = field(default_factory=dict)
-    """Every dotted key of the config; of a tracked run those that its program named, whatever they are."""
+    """Every dotted key of the config, as the run began; of a tracked run those that its program named, whatever they
+    are."""
     host: str = ""
     parent: str = ""
     """The run that it was forked from, and where."""
@@ -72,6 +74,12 @@ class RunRow:
     @cached_property
     def id(self) -> str:
         return self.path.name
+
+    @cached_property
+    def settings_now(self) -> Mapping[str, Any]:
+        """The settings as edits have left them."""
+        edited = self.status.edited or {}
+        return {**self.settings, **{key: edited[key] for key in EDITABLE if key in edited and key in self.settings}}
 
     @property
     def title(self) -> str:
@@ -195,7 +203,7 @@ Line = RunRow | StudyRow
 
 def _measure(row: RunRow) -> tuple[Any, ...]:
     """What the loss of a run measures, and on which images."""
-    settings = row.settings
+    settings = row.settings_now
     if row.status.tracked:
         return "its own", row.dataset
     family, data = settings["model.family"], settings["data.dataset"]

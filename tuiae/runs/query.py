@@ -220,7 +220,7 @@ def _field(key: str, rows: Sequence[RunRow]) -> Ask | None:
     if not (matches := list(dict.fromkeys((*keys_named(ALSO.get(key, key)), *own)))):
         measured = any(key in row.metrics for row in rows)
         return (lambda row: row.metrics.get(key)) if measured else None
-    return lambda row: next((row.settings[name] for name in matches if name in row.settings), None)
+    return lambda row: next((row.settings_now[name] for name in matches if name in row.settings_now), None)
 
 
 def _contains(word: str) -> Callable[[RunRow], bool]:

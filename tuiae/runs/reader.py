@@ -94,7 +94,7 @@ def _fits(key: str, value: Any) -> bool:
     default = _DEFAULTS[key]
     if isinstance(default, str):
         return isinstance(value, str)
-    if key == "settings":
+    if key in ("settings", "edited"):
         return value is None or (isinstance(value, dict) and all(as_number(one) is not None for one in value.values()))
     if key in ERRORS:
         return value is None or isinstance(value, dict)

@@ -101,6 +101,8 @@ class Status:
     """Whole minutes for which the worker of a live run has not written this: the reader says it, and no file."""
     settings: Mapping[str, Value] | None = None
     """Of a tracked run, what its program lets others edit, as it is now; None of a run that tuiae trains."""
+    edited: Mapping[str, Value] | None = None
+    """Dotted keys of the config that edits have given another value than it has, and their values now."""
 
     @property
     def live(self) -> bool:

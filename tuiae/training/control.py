@@ -12,7 +12,7 @@ from tuiae.errors import ConfigError
 from tuiae.files import is_count
 from tuiae.runs import control
 from tuiae.runs.checkpoints import newest_position
-from tuiae.runs.control import EDITABLE, apply_edits, describe_edit, propose, value_of
+from tuiae.runs.control import EDITABLE, Value, apply_edits, describe_edit, propose, value_of
 from tuiae.runs.diagnosis import AUTO_PAUSE, Finding, Severity, diagnose
 from tuiae.runs.lineage import coming_edits, read_edits
 from tuiae.runs.paths import RunPaths, need_run
@@ -90,7 +90,7 @@ class EditQueue:
     """The config in force, and the edits that are still to come: a replay's, and those made before a stop."""
 
     def __init__(self, writer: RunWriter, config: RunConfig, step: int) -> None:
-        self._writer = writer
+        self._writer, self._began = writer, config
         made = read_edits(writer.run)
         planned = coming_edits(writer.run, made)
         # Those of this very step are made again: they came after what the checkpoint remembers.
@@ -99,6 +99,12 @@ class EditQueue:
         for edit, recorded in (*((edit, True) for edit in made), *((edit, False) for edit in planned)):
             request = EditRequest(edit.key, edit.new, edit.by or "somebody", edit.plan, recorded)
             self._coming.setdefault(edit.step, []).append(request)
+
+    @property
+    def edited(self) -> dict[str, Value]:
+        """What edits have changed of the config that the run began with, as it is now."""
+        now = {key: value_of(self.config, key) for key in EDITABLE}
+        return {key: value for key, value in now.items() if value != value_of(self._began, key)}
 
     def due(self, step: int) -> list[EditRequest]:
         """The edits to be made at this step boundary, each once."""

@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from tuiae.config import RunConfig
 from tuiae.data.batches import batch_end, epoch_order
 from tuiae.models.activations import set_dropout
 from tuiae.models.geometry import check_batch
@@ -61,7 +60,7 @@ class Trainer:
         usual = batch_end(0, batch, len(parts.train), self.fewest)
         self.training_step = TrainingStep(parts, self.state, self.report.recent, usual, self._warn)
         self._edits = EditQueue(writer, self.config, self.state.step)
-        self._adopt(self._edits.config)
+        self._adopt_edits()
         if parts.ranks.size > 1:
             frozen = freeze(parts.model, self.state)
             parts.ranks.tell(Word.WEIGHTS, text=frozen[MODEL])
@@ -292,14 +291,15 @@ class Trainer:
         """Put edits in force, as far as they are valid."""
         for request in requests:
             if self._edits.decide(request, self.state.step, self.report.epochs_done()):
-                self._adopt(self._edits.config)
+                self._adopt_edits()
                 if request.key in MEASURED:
                     self.state.forget_best()
                 self.report.progress(now=True)
 
-    def _adopt(self, config: RunConfig) -> None:
-        """Train, measure and report by this config from here on."""
-        self.config = config
+    def _adopt_edits(self) -> None:
+        """Train, measure and report by the config that the edits have made, from here on."""
+        self.config = config = self._edits.config
+        self.writer.status(edited=self._edits.edited)
         self.parts = self.report.parts = replace(self.parts, config=config)
         self.parts.ranks.tell(Word.CONFIG, text=config.model_dump_json().encode())
         self.training_step.adopt(self.parts)
