@@ -173,6 +173,19 @@ async def test_the_list_keeps_its_cursor_while_runs_come(lab: Laboratory) -> Non
         assert desk.table.under.startswith("20200101")
 
 
+async def test_the_cursor_of_the_list_goes_to_a_run_that_was_opened_elsewhere_and_then_stays(lab: Laboratory) -> None:
+    first, second, _ = (new_run(lab.runs, name=f"2020010{day}-000000-run-0000") for day in (1, 2, 3))
+    async with open_desk(first) as desk:
+        await desk.press("1")
+        await desk.until(lambda: desk.table.keys and desk.table.under == first.id)
+        await desk.press("home", "2", "1")
+        assert desk.table.under.startswith("20200103")
+        await desk.press("2")
+        desk.app.session.open(second.root)
+        await desk.press("1")
+        assert desk.table.under == second.id
+
+
 # Ways to look
 
 
@@ -371,7 +384,7 @@ async def test_a_garbage_run_directory_opens_and_another_one_after_it(lab: Labor
             await desk.press(key)
         await desk.press("1")
         await desk.shows("runs · 2", "bad-0000")
-        await desk.press("enter")
+        await desk.press("home", "enter")
         await desk.shows("good-0000", "2/6")
 
 

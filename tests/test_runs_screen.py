@@ -74,6 +74,7 @@ async def listed(desk: Desk, count: int = 4) -> None:
     await desk.press("1")
     await desk.until(lambda: isinstance(desk.app.screen, RunsScreen) and len(desk.table.rows) == count)
     await desk.until(lambda: all(row.best is not None for row in desk.table.rows))
+    await desk.press("home")
 
 
 # Drawing

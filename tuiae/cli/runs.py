@@ -87,6 +87,7 @@ def list_runs(output: Output, tag: str | None = None, words: str | None = None, 
 def _row_record(row: RunRow, now: float, wanted: Sequence[RunColumn] = ()) -> dict[str, Any]:
     named = (SETTINGS.get(column.name, column.name) for column in wanted)
     keys = [key for key in named if key in SETTINGS.values() or key in row.settings]
+    settings = {key: row.settings_now.get(key) for key in keys}
     fields = ("state", "epoch", "epochs", "device", "test_loss", "test_accuracy")
     return {
         "run": row.id,
@@ -98,7 +99,7 @@ def _row_record(row: RunRow, now: float, wanted: Sequence[RunColumn] = ()) -> di
         "varies": row.varies or None,
         **{field: getattr(row.status, field) for field in fields},
         "age_seconds": round(max(0.0, now - row.status.heartbeat), 1),
-        **({"settings": {key: row.settings_now.get(key) for key in keys}, "metrics": dict(row.metrics)} if wanted else {}),
+        **({"settings": settings, "metrics": dict(row.metrics)} if wanted else {}),
     }
 
 

@@ -490,13 +490,12 @@ def _settings(row: RunRow) -> list[Fact]:
         return [("config", "damaged, or not of this version", palette.CAUTION)]
     hidden = ", ".join(map(str, settings["model.hidden"])) if settings["model.family"] in ("dense", "vae") else ""
     (label, model, style), *others = settings_facts(settings)
-    changes = ", ".join(
-        f"{EDITED[key]} {row.settings[key]:g} → {settings[key]:g}" for key in EDITED if settings[key] != row.settings[key]
-    )
+    began = row.settings
+    changes = [f"{EDITED[key]} {began[key]:g} → {settings[key]:g}" for key in EDITED if settings[key] != began[key]]
     return [
         *([("preset", row.made_from, "")] if row.made_from else []),
         ("dataset", f"{settings['data.dataset']}{_part_words(settings['data.train_limit'])}", ""),
         (label, f"{model}{', hidden ' * bool(hidden)}{hidden}", style),
-        *([("edited", changes, "")] if changes else []),
+        *([("edited", ", ".join(changes), "")] if changes else []),
         *others,
     ]

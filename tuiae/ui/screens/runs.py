@@ -9,7 +9,7 @@ from rich.text import Text
 from textual import getters, on, work
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
-from textual.events import DescendantBlur, DescendantFocus
+from textual.events import DescendantBlur, DescendantFocus, ScreenResume
 from textual.widgets import Input, Static
 
 from tuiae.render.runs import FIRST, OPTIONAL, USUAL, Sort, column_of, columns_to_choose, next_sort, sort_by
@@ -87,7 +87,9 @@ class RunsScreen(BaseScreen):
         self._on_study = False
         self._passed_over: tuple[str, ...] = ()
         self._sought = ""
-        """The line of a study that was started, to which the cursor goes as soon as it is there."""
+        """The line of what was started or opened elsewhere, to which the cursor goes as soon as it is there."""
+        self._opened = ""
+        """The run that was open when this screen was shown last."""
 
     def on_mount(self) -> None:
         self._show_columns(self.app.setting("columns", ""))
@@ -145,6 +147,14 @@ class RunsScreen(BaseScreen):
         return name_now(action, self.chosen.status.state if self.chosen is not None else "")
 
     # What is listed
+
+    @on(ScreenResume)
+    def _seek_opened(self) -> None:
+        """Go to the run that was opened or started meanwhile."""
+        opened = self.session.path.name if self.session.path is not None else ""
+        if opened != self._opened:
+            self._opened = self._sought = opened
+            self._go_to_started()
 
     @on(RunsListed)
     def _take_rows(self, event: RunsListed) -> None:
