@@ -11,7 +11,7 @@ from textual import on
 from textual.app import App, ComposeResult
 
 from tests.conftest import Laboratory
-from tests.dashboard import AUTOENCODER, CLASSIFIER, SIZES, Desk, Script, open_desk, script
+from tests.dashboard import AUTOENCODER, CLASSIFIER, PATIENCE, SIZES, Desk, Script, open_desk, script
 from tests.test_machine import BUSY
 from tests.test_render import CLASSES as FASHION
 from tuiae.files import read_json, replace_json
@@ -435,6 +435,26 @@ async def test_a_torn_or_missing_sample_is_told_in_a_sentence(played: Script) ->
         bar(desk).go(4)
         await desk.until(lambda: "epoch 4 · newest is 6" in note(desk, "images"))
         assert "▀" in desk.panel("images")
+
+
+async def test_the_timeline_tells_the_epoch_of_the_pictures_while_newer_ones_wait_to_be_drawn(
+    lab: Laboratory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tuiae.ui.feeds.PICTURE_SECONDS", PATIENCE)
+    played = script(lab.runs)
+    played.play(4)
+    async with open_desk(played.run) as desk:
+        await desk.until(lambda: "epoch 4" in note(desk, "images"))
+        played.epoch(5)
+        played.epoch(6)
+        await desk.until(lambda: "epoch 4 of 6" in str(bar(desk).render()))
+        assert "epoch 4" in note(desk, "images")
+        await desk.press("comma")
+        await desk.until(lambda: "epoch 3 · live is at 6" in note(desk, "images"))
+        assert "epoch 3 of 6" in str(bar(desk).render())
+        bar(desk).go(None)
+        played.writer.close("finished")
+        await desk.until(lambda: "epoch 6" in note(desk, "images") and "epoch 6 of 6" in str(bar(desk).render()))
 
 
 async def test_the_timeline_by_mouse(played: Script) -> None:

@@ -380,6 +380,9 @@ def test_the_timeline_says_where_one_is() -> None:
     assert cell_len(back) == 60
     assert back.index("●") < 40
     assert draw_timeline(epochs, 12, 60, live=False).text.plain.endswith("newest")
+    behind = draw_timeline(epochs, None, 60, drawn=38).text.plain
+    assert behind.startswith("◀ epoch 38 of 40 ▶  ├─")
+    assert behind.endswith("─●┤ live")
 
 
 @pytest.mark.parametrize("width", [1, 5, 20, 30, 44, 80, 198])

@@ -70,15 +70,19 @@ class Timeline:
         return BACK if column <= 1 else ON if abs(column - self.on) <= 1 else None
 
 
-def draw_timeline(epochs: Sequence[int], at: int | None, width: int, live: bool = True) -> Timeline:
-    """The samples of `epochs`, in order and at least one; `at` is the one that shows, None the newest.
+def draw_timeline(
+    epochs: Sequence[int], at: int | None, width: int, live: bool = True, drawn: int | None = None
+) -> Timeline:
+    """The samples of `epochs`, in order and at least one; `at` is the one that shows, None whichever is the newest.
 
-    `live` says whether more may come: the right end is then called so, and `newest` of a run that is over.
+    `live` says whether more may come: the right end is then called so, and `newest` of a run that is over. `drawn` is
+    the one that stands for the newest until that is drawn.
     """
     newest = epochs[-1]
+    shown = at if at is not None else newest if drawn is None else drawn
     text = Text(no_wrap=True, end="")
     text.append(BACK, _arrow(at is None or at > epochs[0]))
-    text.append(" epoch ", "dim").append(f"{newest if at is None else at:,}".rjust(len(f"{newest:,}")), "bold")
+    text.append(" epoch ", "dim").append(f"{shown:,}".rjust(len(f"{newest:,}")), "bold")
     text.append(f" of {newest:,} ", "dim")
     on = text.cell_len
     text.append(ON, _arrow(at is not None))

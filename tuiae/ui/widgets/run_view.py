@@ -268,7 +268,8 @@ class RunView(Views):
         """Show a run as it is now."""
         self._show_family(snapshot, sample)
         self._snapshot, self._newest = snapshot, sample
-        self.timeline.show(snapshot.path, snapshot.samples, snapshot.status.live)
+        drawn = sample.epoch if sample is not None and sample.step is None else None
+        self.timeline.show(snapshot.path, snapshot.samples, snapshot.status.live, drawn)
         self._look_for_family(snapshot)
         self._show_curves(snapshot)
         self._show_samples()

@@ -48,19 +48,23 @@ class TimelineBar(Lasting, Widget):
 
     _epochs: Sequence[int] = ()
     _live = False
+    _drawn: int | None = None
     _dragged = False
     _path: Path | None = None
 
-    def show(self, path: Path, epochs: Sequence[int], live: bool) -> None:
-        """Show the samples of a run, in order; `live` says whether more may come. Without any the line is empty."""
+    def show(self, path: Path, epochs: Sequence[int], live: bool, drawn: int | None = None) -> None:
+        """Show the samples of a run, in order; `live` says whether more may come. Without any the line is empty.
+
+        `drawn` is the newest that was drawn: of a fast training others have come since.
+        """
         self._path = path
-        if (epochs, live) != (self._epochs, self._live):
-            self._epochs, self._live = epochs, live
+        if (epochs, live, drawn) != (self._epochs, self._live, self._drawn):
+            self._epochs, self._live, self._drawn = epochs, live, drawn
             self.refresh()
 
     def clear(self) -> None:
         """Forget the run."""
-        self._epochs, self._live, self._path = (), False, None
+        self._epochs, self._live, self._drawn, self._path = (), False, None, None
         self.at = None
         self.refresh()
 
@@ -104,17 +108,18 @@ class TimelineBar(Lasting, Widget):
     def step(self, steps: int) -> None:
         """Go on by samples; behind the last one the newest is followed."""
         if self._epochs:
-            self.go(neighbour(self._epochs, self.at, steps))
+            begin = self._drawn if self.at is None and steps < 0 else self.at
+            self.go(neighbour(self._epochs, begin, steps))
 
     def render(self) -> Content:
         if not self._epochs or self.content_size.width <= 0:
             return Content("")
-        drawn = draw_timeline(self._epochs, self.at, self.content_size.width, self._live)
+        drawn = draw_timeline(self._epochs, self.at, self.content_size.width, self._live, self._drawn)
         return Content.from_rich_text(drawn.text)
 
     def _touch(self, event: events.MouseEvent) -> int | str | None:
         """Go to the epoch under the mouse, or to the newest; returns that epoch, or which sign is there."""
-        drawn = draw_timeline(self._epochs, self.at, self.content_size.width, self._live)
+        drawn = draw_timeline(self._epochs, self.at, self.content_size.width, self._live, self._drawn)
         wanted = drawn.touch(event.get_content_offset_capture(self).x, self._epochs)
         if isinstance(wanted, int) or wanted == LIVE:
             self.go(None if wanted in (LIVE, self._epochs[-1]) else int(wanted))
