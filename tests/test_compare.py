@@ -370,11 +370,20 @@ def test_rows_that_do_not_fit_are_named(study: list[Script], height: int) -> Non
     drawn = shared_grid(shared, 60, height)
     assert len(drawn.split(allow_blank=True)) <= height
     missing = re.search(r"no room for (.*)", drawn.plain)
-    shown = [entry.key for entry in shared.entries if re.search(rf"^ *{entry.key} ", drawn.plain, re.MULTILINE)]
+    shown = [entry.key for entry in shared.entries if re.search(rf"(^|  ) *{entry.key} ", drawn.plain, re.MULTILINE)]
     left = missing.group(1).split(", ") if missing else []
     assert sorted(shown + left) == [entry.key for entry in shared.entries] or "too small" in drawn.plain
     if 0 < len(shown) < 6:
         assert {key[0] for key in shown} == {"A", "B"} or len(shown) == 1
+
+
+def test_where_rows_do_not_fit_below_each_other_all_stand_in_blocks_with_fewer_pictures(study: list[Script]) -> None:
+    shared = shared_images(read(*study))
+    lines = shared_grid(shared, 60, 20).plain.splitlines()
+    assert not any("no room" in line for line in lines)
+    beside = [line.split() for line in lines if " A1 " in line]
+    assert [word for word in beside[0] if word.isalnum()] == ["A1", "B2"]
+    assert "no room for" in shared_grid(shared, 30, 20).plain
 
 
 # Growing, torn, foreign

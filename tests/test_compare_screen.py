@@ -121,7 +121,7 @@ async def test_a_comparison_grows_with_its_runs(lab: Laboratory) -> None:
     async with open_desk() as desk:
         await desk.press("1")
         await desk.shows("runs · 2")
-        await desk.press("space", "down", "space", "c")
+        await desk.press("a", "c")
         await desk.shows("● 1 live", "no test loss yet")
         tell(live, 1, 0.1234)
         await desk.shows("0.1234 ◂", "1/6", "A latent=8 · B latent=3")

@@ -13,7 +13,7 @@ from rich.text import Text
 from tuiae.config import short_key, value_text
 from tuiae.render import palette
 from tuiae.render.curves import Curve
-from tuiae.render.grid import LABEL_LIMIT, LEAST_ROWS, image_grid, least_lines
+from tuiae.render.grid import LABEL_LIMIT, LEAST_ROWS, UNBOUNDED, image_blocks, image_grid, least_lines
 from tuiae.render.legend import highest, mid_epochs, plotted, train_series
 from tuiae.render.pixels import CaptionRow, ImageRow, sample_captions
 from tuiae.render.status import state_sign
@@ -334,12 +334,15 @@ MOST_NOTE = 3  # lines
 def shared_grid(shared: SharedImages, width: int, height: int, mode: str = "blocks") -> Text:
     """The inputs once, then a row a run of what its network made of them, or of what it took them for.
 
-    Runs that do not fit are left out, and a line below says which.
+    Where not all fit below each other, they stand in two or three blocks with fewer pictures of each. Runs that do not
+    fit even so are left out, and a line below says which.
     """
     if not shared.entries:
         return centred("no pictures yet", width, height)
     note = wrapped(shared.sentence, width, "dim", MOST_NOTE)
     rows, words, missing = _fitting_rows(shared, height - len(note))
+    if missing and not words and (drawn := _in_blocks(shared, width, height - len(note), mode)) is not None:
+        return join_lines([*lines_of(drawn), *note])
     if missing:
         rows, words, missing = _fitting_rows(shared, height - len(note) - 1)
         note.append(Text(shorten(f"no room for {', '.join(missing)}", width), "dim", end=""))
@@ -349,6 +352,17 @@ def shared_grid(shared: SharedImages, width: int, height: int, mode: str = "bloc
     words = [(name, captions) for name, (_, captions) in zip(names[len(rows) :], words, strict=True)]
     lines = lines_of(image_grid(rows, width, height - len(note), mode, words, limit))
     return join_lines([*lines, *[Text()] * (height - len(note) - len(lines)), *note])
+
+
+MOST_BLOCKS = 3
+
+
+def _in_blocks(shared: SharedImages, width: int, height: int, mode: str) -> Text | None:
+    """All runs, by their keys, in as few blocks as hold them; None where none do."""
+    rows, _, _ = _fitting_rows(shared, UNBOUNDED)
+    keys = [(label.partition(" ")[0], images) for label, images in rows]
+    drawn = (image_blocks(keys, blocks, width, height, mode) for blocks in range(2, MOST_BLOCKS + 1))
+    return next(filter(None, drawn), None)
 
 
 def _row_names(labels: Sequence[str], limit: int) -> list[str]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from itertools import chain
+from dataclasses import dataclass, replace
+from itertools import chain, zip_longest
 from typing import Any
 
 from numpy.typing import NDArray
@@ -107,6 +107,32 @@ def image_grid(
         return centred("too small for images", width, height)
     lines = _picture_lines([(clean(label, label_limit), images) for label, images in rows], layout, mode)
     lines += [_caption_line(clean(label, label_limit), names, layout) for label, names in captions]
+    return in_mode(in_the_middle(lines, width, height), mode)
+
+
+LEAST_IN_BLOCK = 2  # pictures a row where rows stand in several blocks
+_APART = 3  # cells between two blocks
+
+
+def image_blocks(
+    rows: Sequence[ImageRow], blocks: int, width: int, height: int, mode: str, label_limit: int = LABEL_LIMIT
+) -> Text | None:
+    """As `image_grid`, the rows in so many blocks beside each other, which show fewer pictures of each; None where the
+    width or the height lacks."""
+    rows = [(clean(label, label_limit), images) for label, images in drawable(rows)]
+    if not rows:
+        return None
+    shape, down = (_count(rows), *rows[0][1].shape[2:]), math.ceil(len(rows) / blocks)
+    parts = [rows[start : start + down] for start in range(0, len(rows), down)]
+    gutters = [max(cell_len(label) for label, _ in part) + 2 for part in parts]
+    room = (width - sum(gutters) - _APART * (len(parts) - 1)) // len(parts)
+    layout = plan(shape, down, room, height, 0, min(LEAST_IN_BLOCK, shape[0]))
+    if layout is None:
+        return None
+    drawn = (
+        _picture_lines(part, replace(layout, gutter=gutter), mode) for part, gutter in zip(parts, gutters, strict=True)
+    )
+    lines = [Text(" " * _APART).join(line for line in across if line) for across in zip_longest(*drawn)]
     return in_mode(in_the_middle(lines, width, height), mode)
 
 
