@@ -113,6 +113,14 @@ def test_a_run_that_leaves_its_study_is_called_by_its_id_again(lab: Laboratory, 
     assert [after[run.id] for run in sweep] == ["", "latent=8", "latent=16"]
 
 
+def test_runs_of_a_sweep_keep_their_names_while_others_come(lab: Laboratory) -> None:
+    lister, names = RunLister(lab.runs), ["latent=4 seed=0", "latent=4 seed=1", "latent=8 seed=0"]
+    for place, name in enumerate(names):
+        run = played(lab, f"20260102-00000{place}-codes-000{place}", with_code(int(name[7])), 1, "sweep:codes")
+        replace_json(run.meta, {**read_json(run.meta), "job": name, "jobs": 4})
+        assert [row.varies for row in lister.rows()] == names[place::-1]
+
+
 def test_the_list(lab: Laboratory, sweep: list[RunPaths], golden: Golden) -> None:
     relabel(sweep[1], pinned=True)
     rows = RunLister(lab.runs).rows(histories=True)

@@ -448,7 +448,7 @@ def _lacking_words(study: StudyRow) -> str:
     """`4 not started, 2 not finished · R goes on`; empty for a study that has all it wants."""
     counts = {"not started": study.missing, "not finished": study.unfinished}
     words = ", ".join(f"{many:,} {what}" for what, many in counts.items() if many)
-    return f"{words} · R goes on" if words and study.tag.startswith("sweep:") else words
+    return f"{words} · R goes on" if words and study.is_sweep else words
 
 
 def _study_facts(study: StudyRow) -> list[Fact]:

@@ -20,12 +20,13 @@ from tuiae.config import NAME, QUIET, SEED, VARIATIONAL, RunConfig, counted, sho
 from tuiae.files import read_json
 from tuiae.runs.control import EDITABLE
 from tuiae.runs.events import LossTrend
-from tuiae.runs.labels import JOBS, PRESET, PRUNED, read_label, tags_of
+from tuiae.runs.labels import JOB, JOBS, PRESET, PRUNED, read_label, tags_of
 from tuiae.runs.paths import CHANGED, LIVE_STATES, REPORTS, RunPaths, is_run, list_names
 from tuiae.runs.reader import read_settings, read_status, read_tracked
 from tuiae.runs.snapshot import Snapshot, Status, read_parent
 
-STUDIES = ("sweep:", "work:")
+SWEEPS = "sweep:"
+STUDIES = (SWEEPS, "work:")
 """What the tags of studies begin with, by which their runs are known."""
 MOST_JOBS = 100_000  # runs of a study; what says more says nothing
 MOST_VARYING = 4  # settings up to which a run of a study is named after them; beyond, its name says more
@@ -63,6 +64,8 @@ class RunRow:
     """The last figures on test images; none while the history was not read."""
     varies: str = ""
     """What is its own among the runs of its study: `latent=16 seed=1`."""
+    job: str = ""
+    """What the study that made it called it: `latent=16 seed=1`; empty where that is not known."""
     wanted: int = 0
     """How many runs its study wanted in all when it was made; 0 where that is not known."""
 
@@ -131,6 +134,10 @@ class StudyRow:
     @property
     def name(self) -> str:
         return self.tag.partition(":")[2] or self.tag
+
+    @property
+    def is_sweep(self) -> bool:
+        return self.tag.startswith(SWEEPS)
 
     @property
     def stops(self) -> bool:
@@ -341,7 +348,7 @@ class RunLister:
             told = tuple((row.id, id(row.settings)) for row in runs)
             if self._studies.get(study) != told:
                 self._studies[study] = told
-                for row, words in zip(runs, varying([row.settings for row in runs]), strict=True):
+                for row, words in zip(runs, _own_words(study, runs), strict=True):
                     if words != row.varies:
                         self._known[row.id].row = replace(row, varies=words)
 
@@ -408,6 +415,7 @@ def _read(run: RunPaths, row: RunRow | None) -> RunRow | None:
         preset=preset_of(config, meta) if config else "",
         settings=settings,
         parent=f"{parent.run} at epoch {parent.epoch:g}" if parent else "",
+        job=job if isinstance(job := meta.get(JOB), str) else "",
         wanted=jobs if isinstance(jobs := meta.get(JOBS), int) and 0 < jobs <= MOST_JOBS else 0,
         host=host if isinstance(host, str) else "",
         best=row.best if row else None,
@@ -442,6 +450,13 @@ def varying(runs: Sequence[Mapping[str, Any]]) -> list[str]:
     short = short_keys(told)
     words = ([f"{short[key]}={value_text(settings.get(key))}" for key in told if settings] for settings in runs)
     return [" ".join(each).removeprefix(f"{NAME}=") for each in words]
+
+
+def _own_words(study: str, runs: Sequence[RunRow]) -> list[str]:
+    """What each run of a study is called there: those of a sweep as it was made, however few there are by now."""
+    jobs = [row.job for row in runs]
+    is_told = study.startswith(SWEEPS) and all(0 < job.count("=") <= MOST_VARYING for job in jobs)
+    return jobs if is_told and len({*jobs}) == len(jobs) else varying([row.settings for row in runs])
 
 
 def preset_of(config: RunConfig, meta: Mapping[str, Any]) -> str:

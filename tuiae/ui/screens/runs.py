@@ -120,7 +120,7 @@ class RunsScreen(BaseScreen):
             return line.trains or any(run.status.live for run in line.runs)
         if action == "resume" and isinstance(line, StudyRow):
             lacks = line.missing or line.unfinished
-            return bool(lacks) and line.tag.startswith("sweep:") and (line.stops or not line.trains)
+            return bool(lacks) and line.is_sweep and (line.stops or not line.trains)
         if action in ON_RUN:
             return row is not None and run_takes(action, row.status, bool(row.settings))
         if action in ("compare", "find", "sort"):

@@ -316,7 +316,7 @@ def resume_sweep(screen: BaseScreen, study: StudyRow) -> None:
         RunHeldError, UnknownRunError: as `start_sweep`.
     """
     name = study.name
-    if not study.tag.startswith("sweep:"):
+    if not study.is_sweep:
         raise NothingToDoError(f"{name} is no sweep: 6 lists the works, and r there goes on with one")
     process = find_process(screen.session.root, study_of(study.tag))
     if process is not None and process.alive and process.stopping:
