@@ -85,6 +85,7 @@ async def test_what_is_drawn_is_reconstructed_and_classified_at_once(
         await desk.shows("test image 0", "output", "wrong", "nearest codes", "standard deviation 0.20")
         await desk.press("c")
         assert not pixels(desk).any()
+        await desk.shows("canvas · empty")
         await quiet(desk)
         empty, classes = panel(desk, "tried"), panel(desk, "classes")
         await drag(desk, (12, 8), (30, 8), (20, 18))

@@ -24,7 +24,7 @@ from tuiae.config import RunConfig, build_config
 from tuiae.errors import ConfigError, RunHeldError
 from tuiae.files import read_json, replace_json
 from tuiae.render.runs import Sort, arrange, find_columns, header_line, place_columns, run_line, terminal_table
-from tuiae.render.status import draw_details
+from tuiae.render.status import draw_details, failure_words
 from tuiae.reproduce.state import StudyProcess, find_process
 from tuiae.runs import control
 from tuiae.runs.labels import relabel
@@ -541,6 +541,10 @@ async def test_a_sweep_is_called_as_no_other_or_says_so(lab: Laboratory, sweep: 
         await desk.until(lambda: line.has_class("-fine"))
         name.value = "mine"
         await desk.until(lambda: "there is another sweep mine" in str(line.content))
+        await desk.press("escape", "W")
+        await desk.until(lambda: isinstance(desk.app.screen, SweepDialog))
+        left = [desk.app.screen.query_one(f"#{field}", Input).value for field in ("values-0", "sweep-name")]
+        assert left == ["4", "mine"]
     assert not is_another(lab.runs, config, "mine", {"model.latent": [4, 16]}, [0])
     assert is_another(lab.runs, config, "mine", {"model.latent": [4, 16]}, [1])
 
@@ -620,7 +624,9 @@ def test_stop_kills_a_worker_that_does_not_answer(lab: Laboratory, workers: list
     stopped = lab("stop", "--kill", run.id, check=4)
     assert (stopped.stdout.startswith(f"{run.id}: killed"), "error" in stopped.stderr) == (True, False)
     assert workers[0].wait(20) == -signal.SIGKILL
-    assert read_status(run).state == "lost"
+    status = read_status(run)
+    assert (status.state, status.error is not None) == ("lost", True)
+    assert failure_words(status) == f"the worker died: killed by {control.this_user()}"
     assert control.waited(run, "stop") is None  # which would stop it as soon as it is resumed
 
 

@@ -355,7 +355,7 @@ def bad_ending(snapshot: Snapshot) -> str:
     if status.state == "failed" and status.error:
         return failure_words(status)
     if status.state == "lost" and snapshot.tracked is not None:
-        return "its program is gone without a word; its curves stay"
+        return f"{failure_words(status) or 'its program is gone without a word'}; its curves stay"
     if status.state == "lost":
         how = "goes on from the last checkpoint" if snapshot.checkpoints else "begins again: no checkpoint is known"
         return f"{failure_words(status) or 'its process died without an error'}; R {how}"

@@ -21,9 +21,19 @@ from typing import TYPE_CHECKING, Any
 
 from tuiae.config import CUSTOM, RunConfig, build_config, did_you_mean, settings_of
 from tuiae.errors import ConfigError
-from tuiae.files import MAX_COUNT, MAX_EPOCH, MAX_TIME, as_number, is_count, make_way, read_json, replace_json
+from tuiae.files import (
+    MAX_COUNT,
+    MAX_EPOCH,
+    MAX_TIME,
+    as_number,
+    is_count,
+    make_way,
+    open_append,
+    read_json,
+    replace_json,
+)
 from tuiae.runs.paths import RunPaths, unwritable
-from tuiae.runs.process import kill_worker, terminate_worker
+from tuiae.runs.process import ERROR, kill_worker, terminate_worker
 
 if TYPE_CHECKING:
     from tuiae.runs.snapshot import Status
@@ -99,9 +109,11 @@ def waited(run: RunPaths, command: str) -> float | None:
 
 
 def end_worker(run: RunPaths, status: Status) -> None:
-    """As `kill_worker`. What has waited for the worker goes: a run that has not begun would obey a stop when it is
-    resumed."""
+    """As `kill_worker`; the run's log says who did it. What has waited for the worker goes: a run that has not begun
+    would obey a stop when it is resumed."""
     kill_worker(run, status)
+    with suppress(OSError), open_append(run.log) as log:
+        log.write(f"{ERROR}killed by {this_user()}\n".encode())
     take(run)
 
 

@@ -111,6 +111,10 @@ def terminate_worker(run: RunPaths) -> bool:
     return True
 
 
+ERROR = "error: "
+"""How the last line of a run's log begins, in which a worker, or who killed it, says why it ended."""
+
+
 def kill_worker(run: RunPaths, status: Status) -> None:
     """End the worker of a run at once, whatever it is busy with: the run is lost then, and what came after its last
     checkpoint with it.

@@ -36,7 +36,7 @@ from tuiae.runs.events import (
 )
 from tuiae.runs.labels import read_label, tags_of
 from tuiae.runs.paths import CONFIG_DIGEST, GONE, RunPaths, find_obstacle, is_gone, is_run, is_tracked
-from tuiae.runs.process import is_alive
+from tuiae.runs.process import ERROR, is_alive
 from tuiae.runs.snapshot import SAMPLE_ARRAYS, Key, Note, Sample, Series, Snapshot, Status, read_histograms
 
 MAX_NOTES = 200
@@ -125,8 +125,6 @@ FATAL = "Fatal Python error: "
 LOG_BYTES = 1 << 18  # of the end of a log that are looked at
 TRACE = (" ", "Thread ", "Current thread", "Extension modules: ")
 """How the lines begin that faulthandler writes below such an error."""
-ERROR = "error: "
-"""How the line begins in which a worker says why it ends."""
 
 
 def last_words(run: RunPaths, seen: float) -> str:

@@ -200,6 +200,8 @@ class Session:
         """The processes of the studies that were started here, until somebody was told how they ended."""
         self.compared: tuple[Path, ...] = ()
         """The runs that were last laid beside each other."""
+        self.left_sweep: tuple[RunConfig | None, Mapping[str, str]] = None, {}
+        """The config around which a sweep was left unstarted, and what the fields of its dialog said."""
         self._post = post
         self._feed: Feed | None = None
         self._started: Path | None = None

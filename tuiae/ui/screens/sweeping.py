@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from textual.app import ComposeResult
+from textual.await_complete import AwaitComplete
 from textual.binding import Binding
 from textual.suggester import SuggestFromList
 from textual.widgets import Input, Label
@@ -57,7 +58,8 @@ from tuiae.studies.sweep import (
 from tuiae.ui.draft import NUMBERS
 from tuiae.ui.screens.base import BaseScreen
 from tuiae.ui.screens.changes import ChangeDialog
-from tuiae.ui.session import NothingToDoError, PreflightDone
+from tuiae.ui.screens.dialogs import in_front
+from tuiae.ui.session import NothingToDoError, PreflightDone, Session
 
 ROWS = 3  # settings that a sweep of the dialog may vary; a file takes any number
 MOST_RUNS = 500
@@ -159,9 +161,10 @@ class SweepDialog(ChangeDialog[SweepOrder]):
 
     KIND, TITLE, HINT = "changes sweep", "a sweep", "enter starts it · tab completes, goes on · escape cancels"
 
-    def __init__(self, config: RunConfig, taken_from: str, pace: Pace | None, root: Path) -> None:
+    def __init__(self, config: RunConfig, taken_from: str, pace: Pace | None, session: Session) -> None:
         super().__init__(f"Around {clean(taken_from, 50)}: every combination of these values, with every seed.", {})
-        self._root, self._config, self._pace, self._arguments = root, config, pace, argument_settings(config)
+        self._session, self._root, self._config, self._pace = session, session.root, config, pace
+        self._arguments = argument_settings(config)
         self._suggested = self._name_for(())
 
     def compose_fields(self) -> ComposeResult:
@@ -179,8 +182,20 @@ class SweepDialog(ChangeDialog[SweepOrder]):
         yield Input(self._suggested, id="sweep-name", compact=True)
 
     def on_mount(self) -> None:
+        config, left = self._session.left_sweep
+        if config == self._config:
+            with self.prevent(Input.Changed):
+                for field, text in left.items():
+                    self._text(field).value = text
         self._text("values-0").focus()
         self.check()
+
+    def dismiss(self, result: SweepOrder | None = None) -> AwaitComplete:
+        """As any dialog; what somebody escapes from is there again when the same is asked for."""
+        if in_front(self):
+            fields = {field.id: field.value for field in self.query(Input) if field.id}
+            self._session.left_sweep = (self._config, fields) if result is None else (None, {})
+        return super().dismiss(result)
 
     def _text(self, field: str) -> Input:
         return self.query_one(f"#{field}", Input)
@@ -294,7 +309,7 @@ def ask_sweep(
 
     if pace is None:
         screen.session.launcher.preflight(config)
-    screen.show_dialog(SweepDialog(config, taken_from, pace, screen.session.root), start)
+    screen.show_dialog(SweepDialog(config, taken_from, pace, screen.session), start)
 
 
 def start_sweep(screen: BaseScreen, path: Path, name: str, jobs: int) -> None:

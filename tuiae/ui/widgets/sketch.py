@@ -99,6 +99,11 @@ class Sketch:
         pixel = self.image[:, min(max(int(y), 0), height - 1), min(max(int(x), 0), width - 1)]
         return tuple(pixel.tolist())
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing on it."""
+        return bool((np.abs(self.image - np.float32(self.paper)) <= _INK).all())
+
     def cleared(self) -> Sketch:
         """Returns the drawing without anything on it."""
         return Sketch.blank(self.image.shape, self.paper)
@@ -244,7 +249,7 @@ class SketchPanel(PointedPanel):
 
     def _become(self, sketch: Sketch) -> None:
         self.sketch = sketch
-        self.rename("canvas · drawn")
+        self.rename(f"canvas · {'empty' if sketch.is_empty else 'drawn'}")
         self.post_message(self.Drawn())
 
     def _line(self, start: Spot, end: Spot, erase: bool) -> None:
