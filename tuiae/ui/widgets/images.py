@@ -109,7 +109,6 @@ class ImagesPanel(PixelPanel):
     enlarged: reactive[int] = reactive(0)
     """Steps by which the pictures are larger than at first, and fewer; below 0 they are smaller, and more."""
 
-    TITLE_MARGIN = " "  # which Textual leaves out where a frame has no corners
     _title = BORDER_TITLE = "reconstructions"
     _rows: Sequence[ImageRow] = ()
     _captions: Sequence[CaptionRow] = ()
@@ -143,6 +142,10 @@ class ImagesPanel(PixelPanel):
 
     watch_error = watch_first = watch_enlarged = _show_again
 
+    @property
+    def title_margin(self) -> str:
+        return "" if self.gutter.width else " "  # which Textual leaves out where a frame has no corners
+
     def _retitle(self) -> None:
         """Say in the frame which of the samples these are, and the scale of the errors while they show."""
         titles, scale = [self._title], ""
@@ -153,7 +156,7 @@ class ImagesPanel(PixelPanel):
                 which = f"{start + 1}" if layout.shown == 1 else f"{start + 1} to {last}"
                 titles += [f"{which} of {number}", "[ ] others"]
             scale = self._error[1] if self._error is not None and self._shows_error(self._room) else ""
-        room = self.size.width - 2 - 2 * len(self.TITLE_MARGIN)
+        room = self.outer_size.width - 4
         self.set_title(first_parts(titles, room), first_parts([scale, self._note], room))
 
     on_resize = _retitle

@@ -70,7 +70,6 @@ class Panel(Lasting, Widget, can_focus=True):
 
     DEFAULT_CSS = "Panel {" + FRAME + "}"
 
-    TITLE_MARGIN = ""
     _below = ""
     """The words below, whole."""
     version: reactive[int] = reactive(0)
@@ -86,10 +85,16 @@ class Panel(Lasting, Widget, can_focus=True):
         """What this terminal can show."""
         return mode_of(self.app)
 
+    @property
+    def title_margin(self) -> str:
+        """What stands around a title in the frame besides what Textual puts there."""
+        return ""
+
     def set_title(self, title: str, note: str = "", badge: tuple[str, str] | None = None) -> None:
         """Put words from outside into the frame, above and below; they are never read as markup. A `badge`, of words
         and their style, stands behind the title."""
-        words = f"{self.TITLE_MARGIN}{clean(title)}{self.TITLE_MARGIN}"
+        margin = self.title_margin
+        words = f"{margin}{clean(title)}{margin}"
         self.border_title = Content.assemble(words, *((" ", badge) if badge else ())) if title else None
         self.set_note(note)
 
@@ -101,7 +106,7 @@ class Panel(Lasting, Widget, can_focus=True):
     def _fit_note(self) -> None:
         room = self.outer_size.width - AROUND_NOTE
         note = first_parts(self._below.split(" · "), room) if room > 0 else self._below
-        self.border_subtitle = Content(f"{self.TITLE_MARGIN}{note}{self.TITLE_MARGIN}") if note else None
+        self.border_subtitle = Content(f"{self.title_margin}{note}{self.title_margin}") if note else None
 
     def on_resize(self) -> None:
         if " · " in self._below:  # what has no parts stays as it is, and draws nothing anew

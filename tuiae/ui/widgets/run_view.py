@@ -419,7 +419,7 @@ class RunView(Views):
         if columns and not alone:
             width = max(min(width - columns - FRAME_LINES, 3 * width // 8), LEAST_IMAGES)
         self.images.styles.width = width if columns and not alone else None
-        taken = max(self.images.lay_out(width, most), min(lines, most))
+        taken = max(self.images.lay_out(width - self.images.gutter.width, most), min(lines, most))
         self.query_one("#pictures").styles.height = taken + FRAME_LINES if most > 0 and taken else None
 
     on_resize = share
