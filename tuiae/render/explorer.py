@@ -287,7 +287,8 @@ def draw_noise_curve(
         spots.append(
             Curve("trained", np.array([trained]), np.array([error_at(curve, trained)]), palette.GREEN, "dotted", then)
         )
-        words.append(Text(end="").append(f"{then} ", f"bold {palette.GREEN}").append(f"trained at {trained:.2f}"))
+        how = f"trained at {trained:.2f}" if trained else "trained without noise"
+        words.append(Text(end="").append(f"{then} ", f"bold {palette.GREEN}").append(how))
     curves = [Curve("error", np.array(curve.levels), np.array(curve.errors), palette.SKY), *spots]
     legend = [Text("   ", end="").join(words)]
     if legend[0].cell_len > width and height > _LEAST_CURVE + 1:

@@ -291,7 +291,9 @@ def _flat(evidence: Evidence) -> str | None:
     before, now, best = float(np.min(recent.test[~late])), float(np.min(recent.test[late])), recent.best
     if not (1 - PROGRESS) * before <= now <= (1 + RISEN) * before:
         return None
-    how = "has not fallen" if now >= before else f"has fallen by only {1 - now / before:.1%}"
+    fell = 1 - now / before
+    little = f"only {fell:.1%}" if fell >= 0.001 else "less than 0.1%"
+    how = f"has fallen by {little}" if fell > 0 else "has not fallen"
     return f"{how} in {window} evaluations (best {recent.test[best]:.4g} at epoch {recent.epochs[best]:g})"
 
 
