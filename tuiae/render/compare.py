@@ -341,7 +341,7 @@ def shared_grid(shared: SharedImages, width: int, height: int, mode: str = "bloc
         return centred("no pictures yet", width, height)
     note = wrapped(shared.sentence, width, "dim", MOST_NOTE)
     rows, words, missing = _fitting_rows(shared, height - len(note))
-    if missing and not words and (drawn := _in_blocks(shared, width, height - len(note), mode)) is not None:
+    if missing and (drawn := _in_blocks(shared, width, height - len(note), mode)) is not None:
         return join_lines([*lines_of(drawn), *note])
     if missing:
         rows, words, missing = _fitting_rows(shared, height - len(note) - 1)
@@ -358,8 +358,10 @@ MOST_BLOCKS = 3
 
 
 def _in_blocks(shared: SharedImages, width: int, height: int, mode: str) -> Text | None:
-    """All runs, by their keys, in as few blocks as hold them; None where none do."""
-    rows, _, _ = _fitting_rows(shared, UNBOUNDED)
+    """All runs, by their keys, in as few blocks as hold them; None where none do, or some have words for pictures."""
+    rows, words, _ = _fitting_rows(shared, UNBOUNDED)
+    if words:
+        return None
     keys = [(label.partition(" ")[0], images) for label, images in rows]
     drawn = (image_blocks(keys, blocks, width, height, mode) for blocks in range(2, MOST_BLOCKS + 1))
     return next(filter(None, drawn), None)
