@@ -362,7 +362,7 @@ def _in_blocks(shared: SharedImages, width: int, height: int, mode: str) -> Text
     rows, words, _ = _fitting_rows(shared, UNBOUNDED)
     if words:
         return None
-    keys = [(label.partition(" ")[0], images) for label, images in rows]
+    keys = [("in" if label == "input" else label.partition(" ")[0], images) for label, images in rows]
     drawn = (image_blocks(keys, blocks, width, height, mode) for blocks in range(2, MOST_BLOCKS + 1))
     return next(filter(None, drawn), None)
 

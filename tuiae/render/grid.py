@@ -111,7 +111,7 @@ def image_grid(
 
 
 LEAST_IN_BLOCK = 2  # pictures a row where rows stand in several blocks
-_APART = 3  # cells between two blocks
+_APART = 2  # cells between two blocks
 
 
 def image_blocks(
