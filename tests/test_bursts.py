@@ -288,6 +288,21 @@ async def test_a_cost_that_comes_while_one_looks_elsewhere_is_found_on_the_way_b
                 assert desk.app.screen is desk.app.live
 
 
+async def test_a_start_is_asked_about_beside_a_live_run_that_is_not_open(lab: Laboratory) -> None:
+    live, done = (script(lab.runs, name=f"2020010{day}-000000-run-0000") for day in (1, 2))
+    live.play(2)
+    done.play(1)
+    done.writer.close("finished")
+    async with open_desk(done.run) as desk:
+        await desk.until(lambda: desk.state == "finished")
+        await desk.ready()
+        await desk.press("r")
+        await desk.shows("Another run is live. Beside it this would start:", "Start beside it")
+        await desk.press("escape")
+        assert len(list_runs(lab.runs)) == 2
+    live.writer.close("stopped")
+
+
 async def test_a_cost_beside_a_live_run_starts_none_without_the_question(lab: Laboratory) -> None:
     beside = script(lab.runs)
     beside.play(2)

@@ -420,16 +420,23 @@ class LiveScreen(RunScreen):
         """Start what the form says; beside a live run only after a question."""
         if not self.attempt(self.session.need_open):
             return
-        snapshot = self.session.snapshot
-        if snapshot is None or not snapshot.status.live:
+        if not (beside := self._what_trains()):
             self._start()
             return
         if (checked := self._check_now(self.action_start)) is None:
             return
-        open_run, next_run = clean(snapshot.title, 60), clean(summary(checked.config), 200)
-        question = f"{open_run} is still {snapshot.status.state}. Beside it this would start:\n{next_run}"
+        question = f"{beside} this would start:\n{clean(summary(checked.config), 200)}"
         answers = [("start", "Start beside it"), ("cancel", "Cancel")]
         self.show_dialog(ChoiceDialog("start", question, answers), lambda answer: self._start())
+
+    def _what_trains(self) -> str:
+        """The beginning of a question: what a run that is started now would train beside; empty where nothing does."""
+        snapshot = self.session.snapshot
+        if snapshot is not None and snapshot.status.live:
+            return f"{clean(snapshot.title, 60)} is still {snapshot.status.state}. Beside it"
+        others = self.session.others_live()
+        told = "Another run is live. Beside it" if others == 1 else f"{others} other runs are live. Beside them"
+        return told if others else ""
 
     def _start(self) -> None:
         # Checked now: the last key may have changed a field since the check in the background.
