@@ -18,7 +18,7 @@ LONG = ("--epochs", "4000", "--set", "training.batch_size=500")
 
 
 async def test_a_live_run_is_edited_and_forked(lab: Laboratory) -> None:
-    lab("run", "quickstart", *LONG, "--detach")
+    lab("run", "quickstart", *LONG, "--name", "quickstart", "--detach")
     run = find_run("last", lab.runs)
     async with open_desk(run) as desk:
         await desk.until(lambda: desk.state == "running" and desk.app.session.snapshot.checkpoints)  # type: ignore[union-attr]

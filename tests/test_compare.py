@@ -384,6 +384,9 @@ def test_where_rows_do_not_fit_below_each_other_all_stand_in_blocks_with_fewer_p
     beside = [line.split() for line in lines if " A1 " in line]
     assert [word for word in beside[0] if word.isalnum()] == ["A1", "B2"]
     assert "no room for" in shared_grid(shared, 30, 20).plain
+    narrow = shared_grid(shared, 44, 13).plain  # the first of each group has room before the second of any
+    left = re.search(r"no room for (.*)", narrow)
+    assert left is None or "A1" not in left[1]
 
 
 # Growing, torn, foreign

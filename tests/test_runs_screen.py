@@ -42,6 +42,7 @@ from tuiae.ui.feeds import RunsListed, follow_list
 from tuiae.ui.screens.live import LiveScreen
 from tuiae.ui.screens.runs import RunsScreen
 from tuiae.ui.terminal.mode import TerminalMode
+from tuiae.ui.widgets.tables import RunDetails
 
 pytestmark = pytest.mark.usefixtures("no_worker_left")
 FAILURE = {"cause": "the loss is no longer a number at step 9", "hint": "lower training.learning_rate"}
@@ -564,9 +565,30 @@ async def test_a_run_is_forked_from_the_list(lab: Laboratory) -> None:
         await desk.press("end", "f")
         await desk.shows(f"nothing to fork: {bare.id}")
         await desk.press("home", "f")
-        await desk.shows("goes on from a checkpoint of", source.id)
+        await desk.shows("goes on from a checkpoint of", read_label(source).name)
         await desk.press("escape")
         assert len(list_runs(lab.runs)) == 2
+
+
+async def test_details_come_back_with_what_a_filter_finds_at_last(runs: list[RunPaths]) -> None:
+    async with open_desk(size=(80, 24)) as desk:
+        await listed(desk)
+        details = desk.app.screen.query_one(RunDetails)
+        await desk.press("slash", *"latent:9")
+        await desk.shows("none of 4 runs is found by")
+        await desk.press("backspace", "8")
+        await desk.until(lambda: details.region.height >= 7)
+
+
+def test_the_best_loss_is_never_above_the_newest(lab: Laboratory) -> None:
+    live, lister = script(lab.runs), RunLister(lab.runs)
+    live.play(2)
+    (row,) = lister.rows(histories=True)
+    assert row.best == row.status.test_loss == pytest.approx(0.12)
+    live.writer.status(now=True, test_loss=0.01)  # which the history, read a moment ago, does not have yet
+    (row,) = lister.rows()
+    assert row.best == row.status.test_loss == 0.01
+    live.writer.close("stopped")
 
 
 async def test_a_list_without_runs_and_runs_that_go(lab: Laboratory) -> None:

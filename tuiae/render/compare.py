@@ -13,7 +13,7 @@ from rich.text import Text
 from tuiae.config import short_key, value_text
 from tuiae.render import palette
 from tuiae.render.curves import Curve
-from tuiae.render.grid import LABEL_LIMIT, LEAST_ROWS, UNBOUNDED, image_blocks, image_grid, least_lines
+from tuiae.render.grid import LABEL_LIMIT, LEAST_ROWS, image_blocks, image_grid, least_lines
 from tuiae.render.legend import highest, mid_epochs, plotted, train_series
 from tuiae.render.pixels import CaptionRow, ImageRow, sample_captions
 from tuiae.render.status import state_sign
@@ -341,11 +341,13 @@ def shared_grid(shared: SharedImages, width: int, height: int, mode: str = "bloc
         return centred("no pictures yet", width, height)
     note = wrapped(shared.sentence, width, "dim", MOST_NOTE)
     rows, words, missing = _fitting_rows(shared, height - len(note))
-    if missing and (drawn := _in_blocks(shared, width, height - len(note), mode)) is not None:
-        return join_lines([*lines_of(drawn), *note])
     if missing:
+        blocks = [_in_blocks(shared, width, height - len(note), mode, number) for number in range(2, MOST_BLOCKS + 1)]
         rows, words, missing = _fitting_rows(shared, height - len(note) - 1)
-        note.append(Text(shorten(f"no room for {', '.join(missing)}", width), "dim", end=""))
+        fewest = min(filter(None, blocks), key=lambda found: len(found[1]), default=None)
+        if fewest is not None and len(fewest[1]) < len(missing):
+            return join_lines([*lines_of(fewest[0]), *note])
+        note.append(_missing_words(missing, width))
     limit = max(width // 4, LABEL_LIMIT)
     names = _row_names([label for label, _ in (*rows, *words)], limit)
     rows = [(name, images) for name, (_, images) in zip(names, rows, strict=False)]
@@ -357,14 +359,24 @@ def shared_grid(shared: SharedImages, width: int, height: int, mode: str = "bloc
 MOST_BLOCKS = 3
 
 
-def _in_blocks(shared: SharedImages, width: int, height: int, mode: str) -> Text | None:
-    """All runs, by their keys, in as few blocks as hold them; None where none do, or some have words for pictures."""
-    rows, words, _ = _fitting_rows(shared, UNBOUNDED)
-    if words:
-        return None
+def _in_blocks(shared: SharedImages, width: int, height: int, mode: str, blocks: int) -> tuple[Text, list[str]] | None:
+    """The runs, by their keys, in so many blocks, and which do not fit even so; None where blocks have no room, or some
+    runs have words for pictures."""
+    for room in (height, height - 1):
+        rows, words, missing = _fitting_rows(shared, room, blocks)
+        if words:
+            return None
+        if not missing:
+            break
     keys = [("in" if label == "input" else label.partition(" ")[0], images) for label, images in rows]
-    drawn = (image_blocks(keys, blocks, width, height, mode) for blocks in range(2, MOST_BLOCKS + 1))
-    return next(filter(None, drawn), None)
+    if (drawn := image_blocks(keys, blocks, width, room, mode)) is None:
+        return None
+    return join_lines([*lines_of(drawn), *([_missing_words(missing, width)] if missing else [])]), missing
+
+
+def _missing_words(missing: Sequence[str], width: int) -> Text:
+    words = f"no room for {', '.join(missing)}"
+    return Text(words if len(words) <= width else f"no room for {len(missing)} others", "dim", end="")
 
 
 def _row_names(labels: Sequence[str], limit: int) -> list[str]:
@@ -382,14 +394,17 @@ def _row_names(labels: Sequence[str], limit: int) -> list[str]:
     return [f"{key} {next(rests)}" if rest else key for key, _, rest in parts]
 
 
-def _fitting_rows(shared: SharedImages, height: int) -> tuple[list[ImageRow], list[CaptionRow], list[str]]:
-    """Rows, captions, and the keys of the runs for which there is no room: the first of every group has it before the
-    second of any."""
+def _fitting_rows(
+    shared: SharedImages, height: int, blocks: int = 1
+) -> tuple[list[ImageRow], list[CaptionRow], list[str]]:
+    """Rows, captions, and the keys of the runs for which there is no room, in so many blocks beside each other: the
+    first of every group has it before the second of any."""
     inputs = (("input", shared.inputs), ("noisy", shared.noisy))
     rows = [(name, images) for name, images in inputs if images is not None]
     words: list[CaptionRow] = []
     least = least_lines(shared.inputs.shape[-2]) if shared.inputs is not None else LEAST_ROWS
-    free, kept = height - least * len(rows), set()
+    room = height if blocks == 1 else blocks * (height // least) * least
+    free, kept = room - least * len(rows), set()
     for entry in sorted(shared.entries, key=lambda entry: int(entry.key.lstrip(ascii_uppercase) or 0)):
         cost = 1 if entry.sample is None or entry.sample.reconstructions is None else least
         if cost <= free:

@@ -30,6 +30,7 @@ from tuiae.render.table import GAP, TableColumn, draw_table, filled, table_line
 from tuiae.render.text import MISSING, clean, count, duration, figure, number, of_epochs, shorten, shorten_middle
 from tuiae.runs.listing import Line, RunRow, StudyRow, ids_inside
 from tuiae.runs.paths import undated
+from tuiae.runs.query import ALSO
 from tuiae.runs.snapshot import HIGHER_IS_BETTER
 
 MARK, PIN, NOTED = "◆", "★", "✎"
@@ -196,7 +197,7 @@ _ARGUMENT = f"{ARGUMENTS.partition('.')[2]}."
 
 def _setting_named(word: str) -> str:
     """The column of the one setting that a word names, by whichever of its names; else the word."""
-    keys = keys_named(word)
+    keys = keys_named(ALSO.get(word, word))
     return next((name for name, key in SETTINGS.items() if keys == [key]), word)
 
 

@@ -371,6 +371,7 @@ class RunLister:
             return
         known.read, trend = known.changed, known.trend or LossTrend(RunPaths(row.path))
         best, losses = trend.poll()
+        best = _lower(best, row.status.test_loss)
         if (best, losses, trend.metrics) != (row.best, row.trend, row.metrics):
             known.row = replace(row, best=best, trend=losses, metrics=trend.metrics)
         # Of thousands of runs at rest, what is to be shown is all that need be kept.
@@ -402,7 +403,8 @@ def _read(run: RunPaths, row: RunRow | None) -> RunRow | None:
     edited = status.settings or {}  # of a tracked run, as they are now
     if row is not None and meta is None:
         now = {**row.settings, **edited}
-        return replace(row, **said, settings=row.settings if now == row.settings else now)
+        best = _lower(row.best, status.test_loss)
+        return replace(row, **said, best=best, settings=row.settings if now == row.settings else now)
     meta = meta or {}
     found, host, parent = read_settings(run, meta), meta.get("host"), read_parent(meta)
     config, settings = found or (None, {**(read_tracked(run) or {}), **edited})
@@ -418,11 +420,16 @@ def _read(run: RunPaths, row: RunRow | None) -> RunRow | None:
         job=job if isinstance(job := meta.get(JOB), str) else "",
         wanted=jobs if isinstance(jobs := meta.get(JOBS), int) and 0 < jobs <= MOST_JOBS else 0,
         host=host if isinstance(host, str) else "",
-        best=row.best if row else None,
+        best=_lower(row.best, status.test_loss) if row else None,
         trend=row.trend if row else (),
         metrics=row.metrics if row else {},
         **said,
     )
+
+
+def _lower(best: float | None, newest: float | None) -> float | None:
+    """The best loss of a history that was read, or the newest one, which may have come since."""
+    return best if best is None or newest is None else min(best, newest)
 
 
 def named_in(settings: Mapping[str, Any], *keys: str) -> str:
@@ -453,10 +460,11 @@ def varying(runs: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _own_words(study: str, runs: Sequence[RunRow]) -> list[str]:
-    """What each run of a study is called there: those of a sweep as it was made, however few there are by now."""
+    """What each run of a study is called there: while a sweep grows, as that calls it."""
     jobs = [row.job for row in runs]
-    is_told = study.startswith(SWEEPS) and all(0 < job.count("=") <= MOST_VARYING for job in jobs)
-    return jobs if is_told and len({*jobs}) == len(jobs) else varying([row.settings for row in runs])
+    grows = study.startswith(SWEEPS) and len(runs) < max(row.wanted for row in runs)
+    is_told = all(0 < job.count("=") <= MOST_VARYING for job in jobs) and len({*jobs}) == len(jobs)
+    return jobs if grows and is_told else varying([row.settings for row in runs])
 
 
 def preset_of(config: RunConfig, meta: Mapping[str, Any]) -> str:

@@ -171,7 +171,8 @@ def name_of_fork(source: RunPaths, checkpoint: Path, config: RunConfig) -> str:
         return config.name
     parent = read_label(source).name or before.name
     name = suggest_name(before, config, parent)
-    return name if name != parent else f"{parent} from epoch {moment.epoch:g}"[:MOST_NAME]
+    begins = f" from epoch {round(moment.epoch, 2):g}"
+    return name if name != parent else parent[: MOST_NAME - len(begins)].rstrip() + begins
 
 
 def make_fork(source: RunPaths, checkpoint: Path, config: RunConfig, root: Path, argv: list[str]) -> RunPaths:

@@ -115,7 +115,7 @@ ADVICE_KEY = "u"
 OPEN_RUN = (
     Key("p", "pause", "Pause", "pause, or go on", also="hold continue wait"),
     Key("space", "step", "Step", "one step, while it is paused", also="single batch advance debug next"),
-    Key("x", "stop", "Stop", "save and stop", also="end cancel quit kill abort"),
+    Key("x", "stop", "Stop", "save and stop", also="end cancel kill abort"),
     Key("K", "kill", "", "kill its worker: asks first", "Kill", later=True, also="sigkill hang frozen", afar=NAME),
     Key("w", "save", "Save", "write a checkpoint", also="checkpoint weights store"),
     Key("e", "edit", "Edit", "change it while it trains", also="learning rate lr noise beta dropout epochs settings"),
@@ -252,7 +252,7 @@ STRIP = (
 )
 WORKS = (
     Key("r", "run", "Run", "run the work, or go on", also="reproduce train start paper", afar=NAME),
-    Key("x", "stop", "Stop", "save and stop it", also="end cancel quit kill abort", afar=NAME),
+    Key("x", "stop", "Stop", "save and stop it", also="end cancel kill abort", afar=NAME),
     *_as_on_live("next_view", "zoom", "app.find_run", "pause"),
     Key("escape", "back", "Back", "back to the open run", afar=HIDE),
 )

@@ -268,8 +268,7 @@ class ForkDialog(ChangeDialog[tuple[str, RunConfig]]):
         yield more
 
     def on_mount(self) -> None:
-        first = next(map(_id, self._filled), "fork-name")
-        self.query_one(f"#{first}").focus()
+        self.query_one("#checkpoint").focus()
         if self._begin:
             self.query_one("#checkpoint", Choice).value = self._begin_named()
         self._checkpoint_chosen()
@@ -326,7 +325,7 @@ class ForkDialog(ChangeDialog[tuple[str, RunConfig]]):
         for name in (*named, *steps):
             moment = read_position(self._folder(name))
             note = "" if name.isdecimal() else f"{name}: "
-            described.append((f"{note}epoch {moment.epoch:g}, step {moment.step:,}", name))
+            described.append((f"{note}epoch {round(moment.epoch, 2):g}, step {moment.step:,}", name))
         return described
 
     def _folder(self, name: str) -> Path:

@@ -64,6 +64,8 @@ class LiveScreen(RunScreen):
         self.standby_note = "importing torch…"
         self._last: tuple[Snapshot, Sample | None] | None = None
         self._check_pressed = 0.0
+        self._steps = False
+        """Whether the last thing asked of the open run was a single step."""
 
     def compose_body(self) -> ComposeResult:
         with Horizontal(id="body"):
@@ -128,7 +130,7 @@ class LiveScreen(RunScreen):
     # The open run
 
     def run_opened(self) -> None:
-        self._last = None
+        self._last, self._steps = None, False
         self.form.open_run(self.session.path is not None)
         self.form.recheck()
         self.view.clear(self.session.opening or "no run is open: its curves show here")
@@ -186,6 +188,7 @@ class LiveScreen(RunScreen):
 
     def command(self, command: str) -> bool:
         sent = super().command(command)
+        self._steps = sent and command == "step"
         if sent and command in ASKED:
             own = command == "stop" and self.config is None  # a tracked run, which saves what its program does
             self.message.tell(f"asked to {command if own else ASKED[command]}, which it does after this step")
@@ -193,9 +196,10 @@ class LiveScreen(RunScreen):
 
     def action_step(self) -> None:
         """Let a paused run take one step, and show what that changed."""
-        if (snapshot := self.session.snapshot) is not None and snapshot.status.state == "running":
+        snapshot = self.session.snapshot
+        if snapshot is not None and snapshot.status.state == "running" and not self._steps:
             self.message.tell("p pauses it first; then space takes one step")
-        elif self.command("step"):
+        elif self.command("step"):  # also while the last one is taken: the worker counts them
             self.view.timeline.go(None)
 
     def action_stop(self) -> None:
@@ -212,7 +216,11 @@ class LiveScreen(RunScreen):
             self.message.tell("asked for a checkpoint of this moment; it is kept, and f offers it", "good")
 
     def action_resume(self) -> None:
-        self.attempt(self.train_on, lambda others: self.session.resume(None, others))
+        def resume(other_images: bool) -> None:
+            self.session.resume(None, other_images)
+            self.message.tell("a worker starts, to go on from the last checkpoint…")
+
+        self.attempt(self.train_on, resume)
 
     def action_edit(self) -> None:
         self.attempt(ask_edit, self)

@@ -12,6 +12,7 @@ from textual.containers import Horizontal, Vertical
 from textual.events import DescendantBlur, DescendantFocus, ScreenResume
 from textual.widgets import Input, Static
 
+from tuiae.config import counted
 from tuiae.render.runs import FIRST, OPTIONAL, USUAL, Sort, column_of, columns_to_choose, next_sort, sort_by
 from tuiae.render.text import clean
 from tuiae.reproduce.state import stop_process, study_of
@@ -44,7 +45,8 @@ from tuiae.ui.terminal.app import TerminalApp
 from tuiae.ui.widgets.tables import LineTable, RunDetails, RunTable
 
 MARK_CELLS = 3  # at the beginning of a row, where a click selects it
-LEAST_DETAILS, MOST_DETAILS = 10, 18  # lines below the list for the details, their frame included
+LEAST_DETAILS, MOST_DETAILS = 7, 18  # lines below the list for the details, their frame included
+WANTED_DETAILS = 10  # for which a long list scrolls
 AROUND_ROWS = 3  # lines of the list beside its rows
 AGE_SECONDS = 10.0  # between drawings of ages: list and details say the same
 LEAST_ROWS = 14  # that a list keeps where it scrolls so that the details have room below it
@@ -193,6 +195,8 @@ class RunsScreen(BaseScreen):
     def _show(self) -> None:
         """Show around the table what follows from it."""
         shown, every = len(self.table.shown), len(self.table.rows)
+        if bool(shown) and not self.query_one("#list").display:
+            self.call_after_refresh(self._place_details)  # it has a size again by then
         self.query_one("#list").display = bool(shown)
         empty = self.query_one("#empty", Static)
         empty.display = not shown
@@ -217,10 +221,10 @@ class RunsScreen(BaseScreen):
         around, details = self.query_one("#list"), self.query_one(RunDetails)
         height, rows = around.size.height - AROUND_ROWS, self.table.usual_lines
         if not self.has_class("-broad"):
-            rows = min(rows, max(height - LEAST_DETAILS, LEAST_ROWS))
-        free = height - rows
-        around.set_class(free >= LEAST_DETAILS, "-below")
-        details.styles.height = min(free, MOST_DETAILS) if free >= LEAST_DETAILS else "1fr"
+            rows = min(rows, max(height - WANTED_DETAILS, LEAST_ROWS))
+        free, least = height - rows, WANTED_DETAILS if self.has_class("-broad") else LEAST_DETAILS
+        around.set_class(free >= least, "-below")
+        details.styles.height = min(free, MOST_DETAILS) if free >= least else "1fr"
 
     @on(LineTable.Moved)
     def _show_row(self) -> None:
@@ -502,7 +506,8 @@ class RunsScreen(BaseScreen):
     def action_pin(self) -> None:
         """Keep runs on top, or not any longer."""
         pinned = not all(row.pinned for row in self.meant)
-        change_labels(self, self.meant, lambda run: relabel(run, pinned=pinned))
+        told = f"{counted(len(self.meant), 'run')} {'pinned' if pinned else 'unpinned'}"
+        change_labels(self, self.meant, lambda run: relabel(run, pinned=pinned), told)
 
     def action_delete(self) -> None:
         """Delete the selected runs, or the one under the cursor, after a question."""

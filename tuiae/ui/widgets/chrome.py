@@ -434,8 +434,10 @@ def ending_words(snapshot: Snapshot) -> str:
 
 
 def standing(snapshot: Snapshot) -> tuple[object, ...]:
-    """What a key asks a worker to change: its state, whether it hangs, and the last checkpoint saved on request."""
-    return snapshot.status.state, snapshot.status.silent, _saved(snapshot)
+    """What a key asks a worker to change: its state, at which step it is paused, whether it hangs, and the last
+    checkpoint saved on request."""
+    status = snapshot.status
+    return status.state, status.step if status.state == "paused" else None, status.silent, _saved(snapshot)
 
 
 def _saved(snapshot: Snapshot) -> str:

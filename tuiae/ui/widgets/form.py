@@ -18,7 +18,7 @@ from textual.events import DescendantBlur, DescendantFocus, Key
 from textual.message import Message
 from textual.widgets import Button, Input, Label
 
-from tuiae.config import NOISE_KINDS, RunConfig, counted, parse_value, settings_of, typed
+from tuiae.config import NOISE_KINDS, RunConfig, parse_value, settings_of, typed
 from tuiae.config.presets import DEFAULT
 from tuiae.data.registry import DatasetInfo
 from tuiae.errors import TuiaeError
@@ -266,7 +266,7 @@ class ConfigForm(Lasting, Vertical):
         self._changed = bool(self.draft.changed(self.overrides))
         more = len(self.draft.changed({key: value for key, value in self._more.items() if key not in FIELDS_OF}))
         every = len(settings_of(self.draft.base))
-        words = f"{counted(more, 'more setting')} changed" if more else f"all {every} settings: O"
+        words = f"{more} changed of all {every}: O" if more else f"all {every} settings: O"
         self.query_one("#all_settings", Button).label = words
         with suppress(TuiaeError):  # of what cannot be there is no name
             self._suggested = self.draft.name_for(self.ask({}))
