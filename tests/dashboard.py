@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from textual.app import App
 from textual.pilot import Pilot
+from textual.widget import Widget
 from textual.widgets import Button, Input, Static
 
 from tuiae.config import RunConfig, build_config
@@ -26,6 +27,7 @@ from tuiae.runs.writer import RunWriter, create_run
 from tuiae.ui.app import TuiaeApp
 from tuiae.ui.session import ExplorerTold
 from tuiae.ui.terminal.mode import TerminalMode
+from tuiae.ui.widgets.chrome import KeyLine
 from tuiae.ui.widgets.fields import Choice
 from tuiae.ui.widgets.tables import LineTable, RunTable
 
@@ -92,10 +94,39 @@ class Desk:
         await self.until(lambda: all(word in self.screen for word in words))
         return self.screen
 
+    async def each_size(self) -> AsyncIterator[tuple[int, int]]:
+        """The terminal at each of SIZES in turn. To open a dashboard three times takes longer."""
+        for size in SIZES:
+            await self.pilot.resize_terminal(*size)
+            await self.pilot.pause()
+            yield size
+
+    async def dialog_shows(self, *words: str) -> None:
+        """Wait, at each of SIZES, until the dialog that is open is whole and has these words."""
+        (dialog,) = self.app.screen.query(".dialog").results()
+        async for _ in self.each_size():
+            await self.until(lambda: self.app.screen.region.contains_region(dialog.region))
+            await self.until(lambda: all(word in self.words(dialog) for word in words))
+
     @property
     def screen(self) -> str:
         """What is painted, without colours."""
         return screen_text(self.app)
+
+    def painted(self, widget: Widget) -> str:
+        """What is painted where a widget stands, without its frame and without colours."""
+        place = widget.content_region
+        strips = self.app.screen._compositor.render_strips()[place.y : place.bottom]
+        return "\n".join(strip.crop(place.x, place.right).text.rstrip() for strip in strips)
+
+    def words(self, widget: Widget) -> str:
+        """The same on one line, with one blank between words."""
+        return " ".join(self.painted(widget).split())
+
+    @property
+    def keys(self) -> str:
+        """The line of keys of the screen."""
+        return str(self.app.screen_stack[0].query_one(KeyLine).render())
 
     @property
     def message(self) -> str:

@@ -54,8 +54,15 @@ async def test_a_finished_run(finished: RunPaths) -> None:
         await desk.until(lambda: "this run is finished: 1 lists all" in desk.message)
 
 
-async def test_a_classifier_shows_what_it_takes_for_what(classified: RunPaths) -> None:
-    async with open_desk(classified, size=(120, 50)) as desk:
+async def test_a_classifier_shows_what_it_takes_for_what(finished: RunPaths, classified: RunPaths) -> None:
+    async with open_desk(classified) as desk:
+        await desk.shows("✓ finished")
+        run, encoder = f"run {undated(classified.id)}", f"encoder of {undated(finished.id)}"
+        async for _ in desk.each_size():
+            status = desk.app.live.query_one("#status")
+            for words in (run, encoder, "frozen yes: the head learns"):
+                await desk.until(lambda: words in desk.words(status))  # noqa: B023
+        await desk.pilot.resize_terminal(120, 50)
         screen = await desk.shows("✓ finished", "predictions", "confusion", "cross-entropy")
         assert "▀" in desk.panel("images")
         assert "output" not in desk.panel("images")

@@ -18,7 +18,7 @@ from tuiae import __version__
 from tuiae.render.legend import run_marks
 from tuiae.render.status import own_pause, status_facts
 from tuiae.runs.advice import Remedy
-from tuiae.runs.control import describe_edit
+from tuiae.runs.control import describe_edit, take
 from tuiae.runs.diagnosis import AUTO_PAUSE, Finding, Severity, diagnose
 from tuiae.runs.paths import RunPaths, list_runs
 from tuiae.runs.reader import RunReader
@@ -166,6 +166,27 @@ async def test_a_run_that_paused_by_itself_says_so(lab: Laboratory) -> None:
     played.writer.close("finished")
 
 
+async def test_what_a_paused_run_takes_is_offered_at_every_size_apart_from_start(lab: Laboratory) -> None:
+    played = script(lab.runs)
+    played.play(2)
+    played.writer.status(now=True, state="paused")
+    async with open_desk(played.run) as desk:
+        await desk.until(lambda: desk.state == "paused")
+        async for _ in desk.each_size():
+            await desk.shows("‖ paused", "denoise-", " is paused at epoch 2/6, step 8")
+            assert desk.offered == ["pause", "stop", "save"]
+            assert desk.words(desk.app.live.left.buttons) == "Go on Stop Save checkpoint"
+            assert all(f" {words} " in desk.keys for words in ("r Start", "p Go on", "space Step", "x Stop", "w Save"))
+            await desk.press("space", "o")
+            assert [record["command"] for record in take(played.run)] == ["step"]
+            start, buttons = desk.button("start"), desk.app.live.left.buttons
+            await desk.until(lambda start=start: start.region.area)  # type: ignore[misc]
+            assert not start.region.overlaps(buttons.region)
+            assert abs(start.region.y - buttons.region.y) > 1
+            await desk.press("escape")
+    played.writer.close("finished")
+
+
 async def test_an_answer_to_a_key_goes_with_the_next_one(lab: Laboratory) -> None:
     played = script(lab.runs)
     played.play(2)
@@ -243,10 +264,16 @@ async def test_what_the_curves_say_hides_nothing_of_the_status_beside_the_open_f
         await desk.until(lambda: beside.region.area and not below.region.area)
         await desk.press("o")
         await desk.until(lambda: below.region.area and not beside.region.area)
-        labels = [label for label, _, _ in status_facts(desk.app.session.snapshot)]  # type: ignore[arg-type]
+        known = status_facts(desk.app.session.snapshot)  # type: ignore[arg-type]
+        labels = [label for label, _, _ in known]
         await desk.until(lambda: re.findall(r"^\S+", desk.panel("status"), re.MULTILINE) == labels)
         await desk.press("escape")
         await desk.until(lambda: beside.region.area and not below.region.area)
+        async for _ in desk.each_size():
+            await desk.until(lambda: bool(beside.region.area) != bool(below.region.area))
+            status = desk.app.live.query_one("#status")
+            for label, value, _ in known:
+                await desk.until(lambda: f"{label} {value}" in desk.words(status))  # noqa: B023
     played.writer.close("finished")
 
 

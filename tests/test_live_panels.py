@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from textual import on
 from textual.app import App, ComposeResult
 
 from tests.conftest import Laboratory
-from tests.dashboard import AUTOENCODER, CLASSIFIER, PATIENCE, SIZES, Desk, Script, open_desk, script
+from tests.dashboard import AUTOENCODER, CLASSIFIER, PATIENCE, SIZES, Desk, Script, fixed, open_desk, script
 from tests.test_machine import BUSY
 from tests.test_render import CLASSES as FASHION
 from tuiae.files import read_json, replace_json
@@ -300,9 +301,14 @@ async def test_a_cursor_goes_through_the_cells_and_asks_for_their_images() -> No
 
 
 async def test_the_machine_says_how_it_is_closed(lab: Laboratory) -> None:
-    async with open_desk(size=(80, 24)) as desk:
+    async with open_desk() as desk:
         await desk.press("g")
-        await desk.shows("machine", "g closes it")
+        panel = desk.app.live.query_one(MachinePanel)
+        async for _ in desk.each_size():
+            await desk.shows("machine", "g closes it")
+            for _ in range(2):  # the second time with a history
+                panel.post_message(MachineRead(BUSY))
+            await desk.until(lambda: all(words in desk.painted(panel) for words in ("cpu", "memory", "GB", " min")))
         await desk.press("g")
         await desk.shows("status", "none open")
 
@@ -320,16 +326,14 @@ async def test_the_machine_has_all_its_lines_where_the_log_leaves_them(played: S
         assert panel.region.bottom <= desk.app.live.query_one("#left").region.bottom
 
 
-@pytest.mark.parametrize("size", [(80, 24), (120, 40)])
-async def test_histograms_take_the_place_of_the_pictures_and_go_with_the_timeline(
-    spread: RunPaths, size: tuple[int, int]
-) -> None:
-    async with open_desk(spread, size) as desk:
+async def test_histograms_take_the_place_of_the_pictures_and_go_with_the_timeline(spread: RunPaths) -> None:
+    async with open_desk(spread) as desk:
         await desk.until(lambda: desk.state == "finished")
         await desk.press("h")
-        await desk.shows("weights, gradients, code", "encoder.1", "decoder.2", "weights of encoder.1", ">4 ")
-        assert note(desk, "histograms") == place_note(4)
-        assert not desk.app.live.query_one("#images").region.area
+        async for _ in desk.each_size():
+            await desk.shows("weights, gradients, code", "encoder.1", "decoder.2", "weights of encoder.1", ">4 ")
+            assert note(desk, "histograms") == place_note(4)
+            assert not desk.app.live.query_one("#images").region.area
         await desk.press("right", "down")
         await desk.shows("gradients of encoder.3")
         await desk.press(*["down"] * 9)
@@ -359,7 +363,9 @@ async def test_the_networks_of_the_open_run_and_of_the_form_are_shown(finished: 
     async with open_desk(finished, (80, 24)) as desk:
         await desk.until(lambda: desk.state == "finished" and desk.app.live.form.checked is not None)
         await desk.press("N")
-        await desk.shows(f"network · {finished.id}", "encoder", "linear", "code", "2,080")
+        await desk.dialog_shows("encoder", "linear", "code", "2,080", "decoder")
+        await desk.shows(f"network · {finished.id}", "N the next run · escape closes")
+        await desk.pilot.resize_terminal(80, 24)
         await desk.press("N")
         await desk.shows("network · the next run", "encoder")
         assert finished.id not in desk.screen.split("network · ")[0]
@@ -534,8 +540,11 @@ async def test_the_other_seeds_of_a_run_lie_behind_it_in_a_band(lab: Laboratory)
             ("mean of 2 seeds", "train", [0.5, 1.5], True),
             ("mean of 2 seeds", "test", [1, 2], True),
         ]
-        await desk.press("M")
-        await desk.until(lambda: "bands:" not in desk.screen)
+        async for width, _ in desk.each_size():
+            await desk.until(lambda width=width: ("M Seeds" in desk.keys) == (width > 80))  # type: ignore[misc]
+            assert ("bands: lowest to highest" in desk.screen) == (width != 120)
+            await desk.press("M")
+            await desk.until(lambda width=width: ("bands: lowest to highest" in desk.screen) == (width == 120))  # type: ignore[misc]
         desk.app.session.open(runs[4].run.root)
         await desk.until(lambda: "M Seeds" not in desk.screen)
         await desk.press("M")
@@ -576,6 +585,7 @@ async def test_what_happened_before_the_first_epoch_and_a_worker_that_went_on_ar
 
 
 async def test_the_x_axis_counts_epochs_steps_or_time_on_all_curves_and_the_cursor_stays(played: Script) -> None:
+    fixed(played.run)  # epochs that take seconds
     async with open_desk(played.run, size=(200, 60)) as desk:
         await desk.until(lambda: "test" in desk.panel("second"))
         await desk.focus("loss")
@@ -588,6 +598,14 @@ async def test_the_x_axis_counts_epochs_steps_or_time_on_all_curves_and_the_curs
         await desk.until(lambda: all(desk.panel(name).startswith("time ") for name in ("loss", "second")))
         await desk.press("a", "l")
         await desk.until(lambda: desk.panel("loss").startswith("epoch 5 ") and "log x" in note(desk, "loss"))
+        # Every size tells the unit, and that there is more than shows.
+        await desk.press("l", "up")
+        async for width, _ in desk.each_size():
+            unit = {80: "step", 120: "time", 200: "epoch"}[width]
+            await desk.press("a")
+            for name in ("loss", "second"):
+                await desk.until(lambda: desk.panel(name).split("\n")[-1].startswith(unit))  # noqa: B023
+            await desk.until(lambda: "zoomed, 0 shows all" in note(desk, "loss"))
 
 
 async def test_a_run_without_times_says_so(lab: Laboratory) -> None:
@@ -647,14 +665,24 @@ def largest(desk: Desk) -> list[int]:
     [((80, 24), [14] * 3, "1 to 2 of 3"), ((120, 40), [28] * 3, "1 of 3"), ((200, 60), [28] * 4, "1 to 2 of 3")],
 )
 async def test_pictures_stand_at_their_own_size_where_one_sample_has_room(
-    lab: Laboratory, size: tuple[int, int], widths: list[int], which: str
+    lab: Laboratory, monkeypatch: pytest.MonkeyPatch, size: tuple[int, int], widths: list[int], which: str
 ) -> None:
+    (lab.root / "saved").mkdir(parents=True)
+    monkeypatch.chdir(lab.root / "saved")
     async with open_desk(photographed(lab).run, size=size) as desk:
         if size[0] < 110:
             await desk.press("v")
         await desk.shows("input", "noisy", "output", which)
         assert largest(desk) == widths
         assert size[0] < 110 or plot_rows(desk) >= 14
+        await desk.press("B")
+        await desk.until(lambda: 0 < largest(desk)[0] < widths[0])
+        await desk.press("b")
+        await desk.until(lambda: largest(desk) == widths)
+        await desk.press("P")
+        await desk.until(lambda: "pictures are in" in desk.message)
+        (file,) = Path.cwd().iterdir()
+        assert file.read_bytes().startswith(b"\x89PNG")
         await desk.press("right_square_bracket")
         await desk.shows(which.translate(str.maketrans("12", "23")))
         await desk.press("right_square_bracket", "right_square_bracket")
