@@ -203,6 +203,9 @@ async def test_a_classifier_shows_its_probabilities_and_what_it_confuses(
     async with open_desk(classified, (80, 24), explorer=explorer) as desk:
         await desk.until(lambda: desk.app.session.sample)
         await choose_a_cell(desk)
+        async for _ in desk.each_size():
+            await desk.shows("taken for", "test image", "arrows Walk")
+            assert "▀" in desk.painted(view(desk).strip)
         await desk.pilot.resize_terminal(120, 40)
         await desk.press("w")
         await desk.shows("taken for", "share that is wrong", "worst test images", "→")

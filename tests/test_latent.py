@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -240,6 +241,11 @@ async def test_a_cursor_decodes_where_it_stands_and_more_stands_beside_it(
         await desk.shows("16 pictures are in")
         await desk.press("d")
         await desk.shows("the plane, decoded", "of the prior")
+        more = desk.app.screen.query_one("#more")
+        async for _ in desk.each_size():
+            await desk.shows("the plane, decoded")
+            # Rows of pictures, and below them the places of three or more.
+            await desk.until(lambda: re.search(r"▀▀▀▀[^▀]+(-?\d[\d.]* +){2,}-?\d[\d.]*\s*$", desk.painted(more)))
         await desk.press("P", "P")
         await desk.shows("169 pictures are in")
         names = [
@@ -281,7 +287,12 @@ async def test_a_wide_code_has_several_planes_and_a_classifier_decodes_nothing(
         await desk.until(lambda: not desk.app.session.explorer.busy)
         assert "no prior" not in desk.screen  # refused once, and not again with each plane and each checkpoint
         desk.app.session.open(classified.root)
-        await desk.shows("classified here", "this code is taken for", "nearest test images")
+        async for _ in desk.each_size():
+            await desk.shows("classified here", "this code is taken for")
+            bars = r"^\W*\d +\d+% [█▏▎▍▌▋▊▉]*"
+            decoded = desk.app.screen.query_one("#decoded")
+            await desk.until(lambda: len(re.findall(bars, desk.painted(decoded), re.MULTILINE)) == 10)  # noqa: B023
+        await desk.shows("nearest test images")
         for key in ("d", "b"):
             await desk.press(key)
             await desk.shows("decodes nothing")

@@ -100,7 +100,8 @@ async def test_an_epoch_that_one_went_back_to_shows_on_the_other_screens_too(
         await desk.press("comma")
         await desk.until(lambda: note(desk) == f"weights of {place_note(3, 4)}")
         await desk.press("4")
-        await desk.shows("weights of epoch 3, where", "weights of epoch 3 · step 45")
+        async for _ in desk.each_size():
+            await desk.shows("weights of epoch 3, where", "weights of epoch 3 · step 45")
         await desk.press("3", "greater_than_sign", "2")
         await desk.shows("epoch 4 of 4")
         await desk.until(lambda: "newest" not in pictured())
@@ -127,6 +128,9 @@ async def test_the_weights_of_an_epoch_decode_where_they_are_kept(trained: RunPa
         await desk.press("greater_than_sign")
         await desk.until(lambda: "step" in note(desk) and "epoch 4" in extra())
         assert drawn(desk) == newest
+        await desk.press("comma")
+        async for _ in desk.each_size():
+            await desk.shows("weights of epoch 3", "the plane, decoded", "epoch 3 of 4", " epoch 3 · over the range")
 
 
 async def test_end_and_escape_return_too_and_another_run_begins_at_its_newest(
