@@ -221,12 +221,44 @@ async def test_groups_of_seeds_are_means_in_bands_until_each_run_is_wanted(study
         await desk.shows("◆ A", "• B", "bands: lowest to highest", "one run a group", "M Each run")
         test = desk.app.screen.query_one("#test-curves", CurvesPanel)
         assert [curve.band is None for curve in test.curves] == [False, False]
+        async for _ in desk.each_size():
+            await desk.shows("bands: lowest to highest", "M Each run")
         await desk.press("M")
         await desk.shows("each run by itself", "A3")
         await desk.until(lambda: "one run a group" not in desk.screen)
         assert [curve.band is None for curve in test.curves] == [True] * 6
+        async for _ in desk.each_size():
+            await desk.shows("M Means")
+            await desk.until(lambda: "bands:" not in desk.screen)
         await desk.press("M")
         await desk.shows("means over seeds, in bands from the lowest to the highest")
+
+
+WHOLE = {
+    "values": (
+        *("runs mean min max std", "3 0.2100 0.2000 0.2200 0.01000"),
+        *("test loss best at epoch accuracy", "◆ A1 latent=4 seed=0", "0.2250 0.2000 2 77.50%"),
+    ),
+    "settings": ("A1 A2 A3 B1 B2 B3", "model.latent 4 4 4 8 8 8", "training.seed 0 1 2 0 1 2"),
+    "same-images": ("input", "noisy", "A1", "B1"),
+}
+"""What panels have at every size, by their ids."""
+
+
+async def test_columns_are_whole_and_a_group_has_one_row_of_pictures(study: list[Script]) -> None:
+    async with open_desk() as desk:
+        desk.app.session.compare([played.run.root for played in study])
+        await desk.press("5")
+        await desk.shows("6 runs", "one run a group")
+        screen = desk.app.screen
+        assert isinstance(screen, CompareScreen)
+        async for width, _ in desk.each_size():
+            for (panel, words), view in zip(WHOLE.items(), ("values", "settings", "pictures"), strict=True):
+                screen.view.reveal(view if width == 80 else "curves")
+                widget = screen.query_one(f"#{panel}")
+                await desk.until(lambda: all(word in desk.words(widget) for word in words))  # noqa: B023
+                assert "…" not in desk.words(widget)
+            assert not [name for name in ("A2", "A3", "B2", "B3") if name in desk.words(widget)]
 
 
 async def test_the_line_of_keys_is_that_of_the_runs_that_are_compared(study: list[Script]) -> None:
@@ -239,6 +271,9 @@ async def test_the_line_of_keys_is_that_of_the_runs_that_are_compared(study: lis
             for words in ("m Metric", "y Log", "s Smooth"):
                 await desk.shows(words)
             await desk.until(lambda: ("M Each run" in desk.screen) == seeds)  # noqa: B023
+        async for _ in desk.each_size():
+            for words in ("m Metric", "y Log", "M Each run"):
+                await desk.shows(words)
 
 
 async def test_every_view_is_of_the_runs_in_the_title(study: list[Script]) -> None:

@@ -133,11 +133,12 @@ def test_the_list(lab: Laboratory, sweep: list[RunPaths], golden: Golden) -> Non
             parts.append(titled(f"{width} cells", header_line(placed, Sort()).plain, *drawn))
     columns = find_columns(["latent", "noise.level", "accuracy", "loss"], rows)
     assert columns == find_columns(["latent", "level", "accuracy", "loss"], rows)  # as it was called once
-    placed = place_columns(lines, 77, columns)
-    chosen = [run_line(line, placed, NOW, False, ids_inside(lines)).plain for line in lines]
-    parts.append(titled("columns that somebody chose", header_line(placed, Sort()).plain, *chosen))
+    for width in (77, 117, 197):
+        placed = place_columns(lines, width, columns)
+        chosen = [run_line(line, placed, NOW, False, ids_inside(lines)).plain for line in lines]
+        parts.append(titled(f"columns that somebody chose, {width} cells", header_line(placed, Sort()).plain, *chosen))
     (study,) = (line for line in lines if isinstance(line, StudyRow))
-    for width in (42, 117):
+    for width in (42, 77, 117, 197):
         parts.append(titled(f"a study, {width} cells", draw_details(study, width, 12, NOW).plain))
     golden.check("run-list", *parts)
 
@@ -261,18 +262,22 @@ def test_the_words_of_its_process_are_those_for_people(lab: Laboratory, sweep: l
 # Folding
 
 
-@pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 60)])
-async def test_the_runs_of_a_study_fold_into_one_line(sweep: list[RunPaths], size: tuple[int, int]) -> None:
-    async with open_desk(size=size) as desk:
+async def test_the_runs_of_a_study_fold_into_one_line(sweep: list[RunPaths]) -> None:
+    async with open_desk() as desk:
         await listed(desk)
-        assert [title for title in titles(desk) if "codes" in title] == ["▸ codes · 3 runs"]
         await desk.press("down")
-        assert "✓3" in desk.lines()[1]
-        assert "0.06000" in desk.lines()[1]  # the best of them
-        await desk.shows("enter unfolds codes", "⏎ Unfold")
+        details = desk.app.screen.query_one(RunDetails)
+        async for _ in desk.each_size():
+            assert [title for title in titles(desk) if "codes" in title] == ["▸ codes · 3 runs"]
+            assert "✓3" in desk.lines()[1]
+            assert "0.06000" in desk.lines()[1]  # the best of them
+            await desk.shows("enter unfolds codes", "⏎ Unfold")
+            assert all(words in desk.painted(details) for words in ("3 runs, tag sweep:codes", "4, 8, 16", "latent=16"))
         await desk.press("enter")
-        await desk.shows("⏎ Fold")
-        assert titles(desk)[1:5] == ["▾ codes · 3 runs", "  latent=4", "  latent=8", "  latent=16"]  # by value
+        async for width, _ in desk.each_size():
+            await desk.shows("⏎ Fold")
+            assert titles(desk)[1:5] == ["▾ codes · 3 runs", "  latent=4", "  latent=8", "  latent=16"]  # by value
+            assert ("model" in desk.table.columns) == (width > 80)
         await desk.press("down", "left")
         assert titles(desk)[1] == "▸ codes · 3 runs"
         assert desk.table.study_under is not None
@@ -372,7 +377,8 @@ async def test_columns_are_chosen_and_remembered(sweep: list[RunPaths]) -> None:
     async with open_desk(size=(80, 24)) as desk:
         await listed(desk)
         await desk.press("C", *"nosuch", "enter")
-        await desk.shows("no setting and no metric has this in its name")
+        await desk.dialog_shows("no setting and no metric has this in its name")
+        await desk.pilot.resize_terminal(80, 24)
         await desk.press("ctrl+u", *"batch_s", "enter", *"seed", "space", *"epoch", "space")
         await desk.shows("batch_size, seed, preset")
         await desk.press("enter")
@@ -383,7 +389,8 @@ async def test_columns_are_chosen_and_remembered(sweep: list[RunPaths]) -> None:
         await desk.shows("no room here for activation, initialisation")
     async with open_desk(size=(80, 24)) as desk:
         await listed(desk)
-        assert row_text(desk.table, -1).split()[:4] == [*shown]
+        async for _ in desk.each_size():
+            await desk.until(lambda: row_text(desk.table, -1).split()[:4] == [*shown])
         await desk.press("C", *"batch", "space", *"seed", "space", "enter")
         await desk.until(lambda: "seed" not in desk.table.columns)
 
@@ -651,7 +658,9 @@ async def test_k_kills_after_a_question(lab: Laboratory, workers: list[subproces
         if screen == "1":
             await listed(desk, 1)
         await desk.press("K")
-        await desk.shows(f"process {workers[0].pid}", "x asks it to save and stop first")
+        await desk.dialog_shows(
+            f"process {workers[0].pid}", "x asks it to save and stop first", "Leave it alone", "Killed, it loses"
+        )
         await desk.press("enter")  # leaves it alone
         assert workers[0].poll() is None
         await desk.press("K")

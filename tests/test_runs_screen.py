@@ -139,8 +139,14 @@ async def test_what_a_filter_asks_a_range_of_shows_however_narrow_the_screen_is(
     async with open_desk(size=(80, 24), root=lab.runs) as desk:
         await listed(desk)
         assert not {"accuracy", "latent"} & set(desk.table.columns)
-        await desk.press("slash", *"accuracy", ">", "0", "space", *"latent", ">", "1", "enter")
-        await desk.until(lambda: {"accuracy", "latent"} <= set(desk.table.columns))
+        await desk.press("slash")
+        words = "(accuracy:>93 OR latent:>9) NOT state:stopped"
+        desk.app.screen.query_one("#filter", Input).value = words
+        await desk.press("enter")
+        async for _ in desk.each_size():
+            await desk.shows("runs · 1 of 4", words, "96.00%", "esc Show all")
+            await desk.until(lambda: {"accuracy", "latent"} <= set(desk.table.columns))
+        await desk.pilot.resize_terminal(80, 24)
         await desk.press("escape")
         await desk.until(lambda: not {"accuracy", "latent"} & set(desk.table.columns))
 
@@ -388,7 +394,11 @@ async def test_sorting_by_key_and_by_mouse(runs: list[RunPaths]) -> None:
 async def test_all_that_show_are_selected_or_none(runs: list[RunPaths]) -> None:
     async with open_desk() as desk:
         await listed(desk)
-        await desk.press("slash", *"state:finished", "enter", "a")
+        async for width, _ in desk.each_size():
+            await desk.press("space")
+            words = "Unselect" if width != 120 else "Select"
+            await desk.shows(f"space {words}", *["1 selected", "◆"] * (words == "Unselect"))
+        await desk.press("space", "slash", *"state:finished", "enter", "a")
         await desk.shows("2 selected")
         await desk.press("escape")
         assert [line[0] for line in desk.lines()] == [" ", " ", "◆", "◆"]
