@@ -15,6 +15,8 @@ from tests.conftest import Laboratory
 from tests.dashboard import AUTOENCODER, CLASSIFIER, Desk, Script, fixed, open_desk, script
 from tests.golden import Golden, titled
 from tests.shown import NAMES, STEP, shades, show_codes
+from tests.test_live import overfit
+from tests.test_render import CLASSES as TEN
 from tuiae.config import NoiseSection, RunConfig, build_config
 from tuiae.data.registry import describe
 from tuiae.explore.protocol import Classification, Confused, NoiseCurve, Reconstruction, Worst
@@ -414,8 +416,12 @@ def test_plots(golden: Golden) -> None:
         Curve(key, x, y := level + 0.1 / x, sign=sign, band=(y - 0.01, y + 0.02))
         for key, sign, level in (("A", "◆", 0.02), ("B", "•", 0.06))
     ]
+    clock = Series(np.arange(21) * 15, np.arange(21.0), np.arange(21) * 7.5)
+    timed = [replace(curve, clock=clock) for curve in coincide]
     kinds = {
         "train and test that nearly coincide": (coincide, Look()),
+        "by steps": (timed, Look(unit="step")),
+        "by time": (timed, Look(unit="time")),
         "four runs": (four, Look()),
         "four runs on a logarithmic axis": (four, Look(log_y=True)),
         "two groups of seeds": (means, Look()),
@@ -432,6 +438,7 @@ def test_confusion(golden: Golden) -> None:
     counts = np.array([[900, 40, 60], [5, 990, 5], [297, 3, 700]])
     cells = [cell_words(counts, FASHION, cell, 80).plain for cell in ((2, 0), (1, 1))]
     many = np.eye(32, dtype=int) * 28
+    ten = 900 * np.eye(10, dtype=int) + np.arange(10) * (np.indices((10, 10)).sum(0) % 3 == 0)
     golden.check(
         "confusion",
         titled("counts", draw_confusion(counts, FASHION, 60, 10).plain),
@@ -439,6 +446,10 @@ def test_confusion(golden: Golden) -> None:
         titled("shares of each true class", draw_confusion(counts, FASHION, 60, 10, MatrixLook(shares=True)).plain),
         titled("cells in words", *cells),
         titled("30 columns", draw_confusion(counts, FASHION, 30, 10).plain),
+        *(
+            titled(f"ten classes on Live, {size}", draw_confusion(ten, TEN, width, height).plain)
+            for size, width, height in (("80x24", 44, 16), ("120x40", 54, 15), ("200x60", 90, 14))
+        ),
         titled("too many classes", draw_confusion(many, [str(index) for index in range(32)], 80, 20).plain),
         titled("none yet", draw_confusion(np.zeros((3, 3), int), ["a"], 40, 5).plain),
     )
@@ -510,6 +521,34 @@ async def test_messages(lab: Laboratory, golden: Golden) -> None:
                 lines.append(await said(desk, key))
             parts.append(titled(f"a {state} run", *lines))
     golden.check("messages", *parts)
+
+
+# Dialogs
+
+
+async def test_dialogs(lab: Laboratory, golden: Golden) -> None:
+    """At each size, and once where two sizes have the same."""
+    training = {**AUTOENCODER["training"], "epochs": 50}  # type: ignore[dict-item]
+    played = script(lab.runs, {**AUTOENCODER, "training": training}, "20261120-115900-denoise-a3f9")
+    overfit(played)
+    dialogs = {"u": "what to try", "r": "start", "W": "a sweep", "O": "all settings"}
+    shown: dict[str, dict[str, str]] = {title: {} for title in dialogs.values()}
+    async with open_desk(played.run) as desk:
+        await desk.ready()
+        await desk.shows("tries dropout 0.2 or")
+        async for width, height in desk.each_size():
+            for key, title in dialogs.items():
+                await desk.press(key)
+                (dialog,) = await desk.until(lambda: [*desk.app.screen.query(".dialog").results()])
+                await desk.shows({"W": "give the values to try", "O": "name  default run"}.get(key, title))
+                text = desk.painted(dialog).strip("\n")
+                sizes = shown[title].pop(text, "")
+                shown[title][text] = f"{sizes}, {width}x{height}"
+                await desk.press("escape")
+                await desk.until(lambda: desk.app.screen is desk.app.live)
+    parts = [titled(f"{title}{sizes}", text) for title, texts in shown.items() for text, sizes in texts.items()]
+    golden.check("dialogs", *parts)
+    played.writer.close("finished")
 
 
 # Works
@@ -586,7 +625,8 @@ async def test_frames(lab: Laboratory, golden: Golden) -> None:
         played = fixed_script(lab, document)
         async with open_desk(played.run, size=(200, 60)) as desk:
             await desk.until(lambda: desk.state == "finished" and "epoch 3" in str(frames(desk)))
-            parts.append(titled(f"Live, {document['name']}", *frames(desk)))
+            async for width, height in desk.each_size():
+                parts.append(titled(f"Live, {document['name']}, {width}x{height}", *frames(desk)))
             await desk.press("y", "l", "s", "t", "n", "d")
             parts.append(titled("on other axes, smoothed, train alone, shares, errors", *frames(desk)))
             await desk.press("comma")
