@@ -287,17 +287,22 @@ async def test_the_runs_of_a_study_fold_into_one_line(sweep: list[RunPaths]) -> 
         await desk.until(lambda: isinstance(desk.app.screen, LiveScreen) and desk.app.session.path == sweep[0].root)
 
 
-async def test_the_runs_of_a_study_are_compared_in_the_order_of_what_varies(
-    lab: Laboratory, sweep: list[RunPaths]
+async def test_the_runs_of_a_study_are_compared_in_the_order_of_what_varies_with_those_that_come(
+    lab: Laboratory, sweep: list[RunPaths], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("tuiae.ui.feeds.STUDY_SECONDS", 0.0)
     first = played(lab, "20260104-000000-codes-0009", with_code(2), 2, "sweep:codes")
+    compared = lab("compare", "--tag", "sweep:codes", "--json").document["runs"]
+    assert [run["run"] for run in compared] == [run.id for run in (first, *sweep)]
     async with open_desk() as desk:
         await listed(desk, 6)
         await desk.press("c")
         await desk.until(lambda: len(desk.app.session.compared) == 4)
         assert desk.app.session.compared == (first.root, *(run.root for run in sweep))
-    compared = lab("compare", "--tag", "sweep:codes", "--json").document["runs"]
-    assert [run["run"] for run in compared] == [run.id for run in (first, *sweep)]
+        await desk.shows("4 runs", "D latent=16")
+        played(lab, "20260105-000000-codes-0010", with_code(6), 2, "sweep:codes")
+        played(lab, "20260106-000000-codes-0011", with_code(7), 2, "sweep:others")
+        await desk.shows("5 runs", "C latent=6", "E latent=16")
 
 
 async def test_dialogs_call_a_run_as_the_list_does(sweep: list[RunPaths]) -> None:

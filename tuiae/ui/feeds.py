@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, TypeAlias
 from textual.message import Message
 
 from tuiae.runs.diagnosis import Finding, diagnose
-from tuiae.runs.listing import RunLister, RunRow
+from tuiae.runs.listing import RunLister, RunRow, to_compare
 from tuiae.runs.reader import RunReader, read_sample, read_step_sample
 from tuiae.runs.snapshot import Sample, Snapshot
 
 if TYPE_CHECKING:
-    from tuiae.studies.compare import CompareReader, Comparison
+    from tuiae.studies.compare import Comparison
     from tuiae.studies.seeds import SeedBand
 
 Looks: TypeAlias = Generator[tuple[Message | None, float | None], bool | None, None]
@@ -217,10 +217,22 @@ class CompareChanged(FeedMessage):
     comparison: Comparison
 
 
-def follow_comparison(paths: tuple[Path, ...], reader: CompareReader) -> Looks:
-    """The runs of a reader, which nobody else may use."""
+STUDY_SECONDS = 5.0  # between looks whether a study that is compared has more runs
+
+
+def follow_comparison(paths: tuple[Path, ...], study: str = "") -> Looks:
+    """These runs; those of a `study` together with what comes of it."""
+    from tuiae.studies.compare import CompareReader  # the dashboard opens without comparisons
+
     last: Comparison | None = None
+    reader, runs, looked = CompareReader(paths), paths, time.monotonic()
+    lister = RunLister(paths[0].parent)
     while True:
+        if study and time.monotonic() - looked >= STUDY_SECONDS:
+            every, looked = [row for row in lister.rows(whole=False) if row.study == study], time.monotonic()
+            if len(every) > len(runs):
+                runs = tuple(row.path for row in to_compare(every))
+                reader = CompareReader(runs)
         comparison = reader.poll()
         moved, last = comparison is not last, comparison
         # A long history comes in pieces, and the next one is waiting already.

@@ -200,6 +200,8 @@ class Session:
         """The processes of the studies that were started here, until somebody was told how they ended."""
         self.compared: tuple[Path, ...] = ()
         """The runs that were last laid beside each other."""
+        self.compared_study = ""
+        """The study whose runs these are, all of them; empty for any others."""
         self.left_sweep: tuple[RunConfig | None, Mapping[str, str]] = None, {}
         """The config around which a sweep was left unstarted, and what the fields of its dialog said."""
         self._post = post
@@ -375,9 +377,9 @@ class Session:
             study: last_line(self.root, study) for study, process in ended.items() if process.returncode not in fine
         }
 
-    def compare(self, paths: Sequence[Path]) -> None:
-        """Choose which runs are compared, in this order."""
-        self.compared = tuple(paths)
+    def compare(self, paths: Sequence[Path], study: str = "") -> None:
+        """Choose which runs are compared, in this order, with those that a `study` is still to have."""
+        self.compared, self.compared_study = tuple(paths), study
 
     def close(self) -> None:
         """Stop watching, and let the warm worker go; runs go on."""

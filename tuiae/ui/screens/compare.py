@@ -23,7 +23,7 @@ from tuiae.render.curves import Look, on_one_axis
 from tuiae.render.legend import plot_title
 from tuiae.render.sweeps import draw_nothing, draw_summary, summary_notes
 from tuiae.runs.snapshot import Sample
-from tuiae.studies.compare import CompareReader, Comparison, cautions, metric_name, shows_means
+from tuiae.studies.compare import Comparison, cautions, metric_name, shows_means
 from tuiae.studies.shared_images import SharedImages, shared_images
 from tuiae.studies.sweep_summary import SweepSummary, sweep_summaries, without_summary
 from tuiae.ui.feeds import CompareChanged, Feed, follow_comparison
@@ -221,6 +221,7 @@ class CompareScreen(BaseScreen):
     def __init__(self, session: Session) -> None:
         super().__init__(session)
         self._paths: tuple[Path, ...] = ()
+        self._study = ""
         self._metric = "loss"
         self.comparison: Comparison | None = None
         self._note = ""
@@ -234,7 +235,7 @@ class CompareScreen(BaseScreen):
         yield CompareView(id="body")
 
     def on_screen_resume(self) -> None:
-        if self.session.compared != self._paths:
+        if (self.session.compared, self.session.compared_study) != (self._paths, self._study):
             if self.feed is not None:
                 self.feed.close()
             self._paths, self.comparison, self._metric = self.session.compared, None, "loss"
@@ -242,7 +243,8 @@ class CompareScreen(BaseScreen):
             self.view.clear(reads)
             self.set_title(lambda width: Text.assemble((" tuiae", "bold"), (f"  {self.MODE}", "dim")))
             self.message.hint(reads)
-            looks = follow_comparison(self._paths, CompareReader(self._paths))
+            self._study = self.session.compared_study
+            looks = follow_comparison(self._paths, self._study)
             self.feed = Feed(looks, self.post_message, "compare")
         if self.feed is None:
             words = "nothing to compare yet: 1 lists the runs, space selects some, c compares them"

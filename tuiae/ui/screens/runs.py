@@ -374,7 +374,9 @@ class RunsScreen(BaseScreen):
         """Lay the selected runs beside each other, those that show; with none selected those of the study."""
         chosen = self._to_compare
         if len(chosen) > 1:
-            self.session.compare([row.path for row in to_compare(chosen)])
+            study = self.table.study_under
+            whole = study is not None and not self.table.chosen and len(study.runs) == len(study.every)
+            self.session.compare([row.path for row in to_compare(chosen)], study.tag if study and whole else "")
             self.app.switch_mode("compare")
             return
         told = "one run is selected" if chosen else "no run is selected"
