@@ -68,7 +68,9 @@ def line_legend(lines: Sequence[Line], width: int | None = None, ascii_only: boo
         short = _entries(own, first[: len(own)], values[: len(own)], 2, "", ascii_only)
         behind = _entries(lines[len(own) :], [""] * len(lines), None, 2, "  ", ascii_only)
         group = clean(lines[-1].curve.group.removeprefix(MEAN_OF), LABEL)
-        forms += [short.copy().append_text(behind), short.copy().append(f"  {group}", "dim"), short]
+        tight = _entries(own, first[: len(own)], values[: len(own)], 1, "", ascii_only)
+        forms += [short.copy().append_text(behind), tight.append_text(behind)]
+        forms += [short.copy().append(f"  {group}", "dim"), short]
     forms += [_entries(lines, first, None, gap, "", ascii_only) for gap in signed]
     if not signed:
         forms.append(_entries(own, [""] * len(own), values[: len(own)], 2, "", ascii_only))
