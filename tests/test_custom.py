@@ -364,7 +364,7 @@ async def test_the_dashboard_shows_such_code_and_asks_before_it_runs(
         await is_asked("4")
         await is_asked("2", "F", "r")
         await is_asked("c")
-        await is_asked("f", "enter")
+        await is_asked("f", "tab", "enter")
         await is_asked("1", "R")
         assert list(lab.runs.glob("[0-9]*")) == [run.root]
         for key in ("3", "enter", "right", "enter"):

@@ -90,14 +90,14 @@ async def test_any_setting_is_found_changed_where_it_stands_and_started_with() -
         await desk.ready()
         training = asked(desk).training
         assert (training.clip_norm, training.schedule, training.flip, training.epochs) == (0.5, "cosine", True, 7)
-        assert (more(desk), desk.field("training-epochs")) == ("3 more settings changed", "7")
+        assert (more(desk), desk.field("training-epochs")) == ("3 changed of all 62: O", "7")
         await desk.shows("quickstart changed")
         await desk.press("Y")
         await desk.until(lambda: "training.clip_norm=0.5" in desk.message and "training.flip=true" in desk.message)
         await desk.press("O")
         dialog = await find(desk, "clip")
         await desk.press("ctrl+z", "escape")
-        await desk.until(lambda: more(desk) == "2 more settings changed")
+        await desk.until(lambda: more(desk) == "2 changed of all 62: O")
         assert asked(desk).training.clip_norm == 0
 
 
@@ -133,7 +133,7 @@ async def test_the_arguments_of_a_custom_network_are_settings_like_all_others() 
         await desk.until(lambda: desk.app.screen is desk.app.live)
         await desk.ready()
         assert asked(desk).model.arguments == {"width": 32, "code": 12}
-        assert more(desk) == "1 more setting changed"
+        assert more(desk) == "1 changed of all 64: O"
         await desk.press("Y")
         await desk.until(lambda: "tuiae run custom --set model.arguments.width=32" in desk.message)
 
@@ -370,7 +370,7 @@ async def test_the_form_comes_back_as_it_was_left(lab: Laboratory) -> None:
         await desk.ready()
         assert (desk.field("preset"), desk.field("training-epochs")) == ("glyphs_2d", "77")
         assert (asked(desk).training.clip_norm, desk.field("run-tags")) == (2.0, "night")
-        await desk.shows("glyphs_2d changed", "1 more setting changed", "glyphs_2d epochs=77…")
+        await desk.shows("glyphs_2d changed", "1 changed of all 62: O", "glyphs_2d epochs=77…")
         await desk.choose("preset", "gly")
         await desk.until(lambda: desk.field("training-epochs") != "77")
 
@@ -413,7 +413,7 @@ async def test_an_advice_is_an_edit_of_a_live_run_and_a_form_for_one_without_wei
         await desk.press("enter")
         await desk.until(lambda: "with dropout 0.2: r or enter" in desk.message)
         assert asked(desk) == build_config(settings_as_document(played.run), {"model.dropout": 0.2})
-        await desk.shows("denoise", "1 more setting changed", "r Start")
+        await desk.shows("denoise", "1 changed of all 62: O", "r Start")
         await desk.until(lambda: desk.app.focused is desk.button("start"))
 
 

@@ -403,7 +403,7 @@ async def test_the_dashboard_asks_before_it_trains_on_with_other_images(lab: Lab
         assert read_status(mine).state == "stopped"
         await desk.press("f")
         await desk.until(lambda: isinstance(desk.app.screen, ForkDialog))
-        await desk.press("enter")
+        await desk.press("tab", "enter")
         await desk.until(lambda: isinstance(desk.app.screen, ChoiceDialog))
         await desk.press("escape")
         await desk.until(lambda: "tuiae fork" in desk.message)

@@ -371,7 +371,6 @@ class RunLister:
             return
         known.read, trend = known.changed, known.trend or LossTrend(RunPaths(row.path))
         best, losses = trend.poll()
-        best = _lower(best, row.status.test_loss)
         if (best, losses, trend.metrics) != (row.best, row.trend, row.metrics):
             known.row = replace(row, best=best, trend=losses, metrics=trend.metrics)
         # Of thousands of runs at rest, what is to be shown is all that need be kept.

@@ -57,10 +57,10 @@ def discard_untrained(run: RunPaths) -> bool:
 
 
 def _is_empty(run: RunPaths) -> bool:
-    """Returns whether a run holds nothing but the record of how it ended; a fork has a checkpoint of its parent, and
-    was given a name."""
+    """Returns whether a run holds nothing but the record of how it ended, and the name that it was started with; a fork
+    has a checkpoint of its parent."""
     begun, label = pointed(run, PARENT), read_label(run)
-    if label != Label(name=label.name if begun else "") or any(run.samples.glob("*.npz")):
+    if label != Label(name=label.name) or any(run.samples.glob("*.npz")):
         return False
     if any(folder.name != begun for folder in run.weights.glob("step-*")):
         return False
