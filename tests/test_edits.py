@@ -18,7 +18,7 @@ from tuiae.config import RunConfig, build_config, load_config
 from tuiae.errors import ConfigError
 from tuiae.files import read_json, replace_json
 from tuiae.models.activations import Dropout
-from tuiae.render.runs import column_of
+from tuiae.render.runs import column_of, find_columns
 from tuiae.render.status import draw_details
 from tuiae.runs import control
 from tuiae.runs.control import EDITABLE, Edit, as_plan, offered, propose
@@ -161,6 +161,8 @@ def test_lists_show_what_is_in_force_and_say_that_it_was_edited(edited: RunPaths
     assert column_of("learning_rate").words(row, 0.0) == "0.001"
     assert len(parse_query("rate:0.001 level:0.1 dropout:>0.2 training.epochs:5", rows).find(rows)) == 1
     assert not parse_query("rate:>=0.02", rows).find(rows)
+    assert parse_query("rate:>0", rows).ranges == ("learning_rate",)
+    assert find_columns(["rate"], rows)[-1].name == "learning_rate"
     details = " ".join(draw_details(row, 80, 40, now=0.0).plain.split())
     assert "edited rate 0.02 → 0.001, noise 0.2 → 0.1, dropout 0.05 → 0.3" in details
     assert "rate 0.001" in details.partition("optim")[2]

@@ -197,7 +197,7 @@ _ARGUMENT = f"{ARGUMENTS.partition('.')[2]}."
 
 def _setting_named(word: str) -> str:
     """The column of the one setting that a word names, by whichever of its names; else the word."""
-    keys = keys_named(ALSO.get(word, word))
+    keys = keys_named(word)
     return next((name for name, key in SETTINGS.items() if keys == [key]), word)
 
 
@@ -259,7 +259,8 @@ def find_columns(names: Iterable[str], rows: Sequence[RunRow]) -> tuple[RunColum
     spelled |= {name.replace(" ", "_"): name for name in there}
     found = dict.fromkeys(FIRST)
     for name in names:
-        known = "test loss" if name == "loss" else spelled.get(name.replace(" ", "_")) or _setting_named(name)
+        own = "test loss" if name == "loss" else spelled.get(name.replace(" ", "_"))
+        known = own or _setting_named(ALSO.get(name, name))
         if name in LABELS:
             continue  # which show wherever there are any
         if known not in (*there, *FIRST):

@@ -189,7 +189,8 @@ class _Parser:
             self._complain(wrong)
             return None
         if value.startswith(("<", ">", "!")):
-            self._ranges.append(key)
+            own = any(key in row.settings for row in self._rows)  # of a tracked run, which may call one of its own so
+            self._ranges.append(key if own else ALSO.get(key, key))
         exact = key not in _FREE and any(value.casefold() in _texts(ask(row)) for row in self._rows)
         return _compares(ask, value, exact, key)
 
