@@ -93,7 +93,9 @@ async def test_curves_of_train_and_test_look_at_the_same_epochs(study: list[Scri
         await desk.until(lambda: "zoomed" not in str(train.border_subtitle) + str(test.border_subtitle))
 
 
-def test_a_paused_feed_leaves_the_runs_alone_and_goes_on_in_the_same_thread(study: list[Script]) -> None:
+def test_a_paused_feed_leaves_the_runs_alone_and_goes_on_in_the_same_thread(
+    study: list[Script], monkeypatch: pytest.MonkeyPatch
+) -> None:
     looked: Queue[int] = Queue()
 
     class WatchedReader(CompareReader):
@@ -105,7 +107,8 @@ def test_a_paused_feed_leaves_the_runs_alone_and_goes_on_in_the_same_thread(stud
 
     paths = tuple(played.run.root for played in study)
     told: Queue[Message] = Queue()
-    feed = Feed(follow_comparison(paths, WatchedReader(paths)), told.put, "compare")
+    monkeypatch.setattr("tuiae.studies.compare.CompareReader", WatchedReader)
+    feed = Feed(follow_comparison(paths), told.put, "compare")
     feed.resume()
     assert isinstance(told.get(timeout=PATIENCE), CompareChanged)
     first = looked.get(timeout=PATIENCE)
