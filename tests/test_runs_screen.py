@@ -575,7 +575,7 @@ async def test_a_run_is_forked_from_the_list(lab: Laboratory) -> None:
         await desk.press("end", "f")
         await desk.shows(f"nothing to fork: {bare.id}")
         await desk.press("home", "f")
-        await desk.shows("goes on from a checkpoint of", read_label(source).name)
+        await desk.shows("goes on from a checkpoint of", source.id)
         await desk.press("escape")
         assert len(list_runs(lab.runs)) == 2
 

@@ -38,7 +38,7 @@ from tuiae.preflight import (
 from tuiae.render.machine import cost_facts
 from tuiae.runs.checkpoints import need_checkpoint, newest_position, read_position
 from tuiae.runs.control import send
-from tuiae.runs.labels import check_tags, forget_pruned, named_for, read_tags, relabel
+from tuiae.runs.labels import check_tags, forget_pruned, named_for, read_tags
 from tuiae.runs.lineage import changes, check_code, fork_config, need_config, plan_replay, replay_run
 from tuiae.runs.paths import RunPaths, is_run, is_tracked, list_runs, runs_dir, unwritable
 from tuiae.runs.process import StandbyWorker, is_held, start_worker
@@ -47,7 +47,7 @@ from tuiae.runs.reader import RunReader, is_original, read_config, read_status
 from tuiae.runs.writer import create_run, removed_unless_started
 from tuiae.source import UntrustedCodeError, check_trust, kept, of_run, trust, with_absolute_code, with_code
 from tuiae.studies.jobs import is_busy
-from tuiae.studies.labels import make_fork, suggest_name
+from tuiae.studies.labels import make_fork
 from tuiae.studies.library import usefulness
 from tuiae.training.failure import resume_elsewhere
 
@@ -131,15 +131,7 @@ def run_preset(
     check_tags(tags)
     if go_on and replayed is not None:
         raise ConfigError("--continue and --replay do not go together", "`tuiae resume RUN` goes on with a replay")
-    config, name, meta = _choose_config(find_preset(preset), overrides, options, output, torchrun)
-
-    def make() -> RunPaths:
-        run = create_run(config, root, sys.argv, tags, meta=meta)
-        with removed_unless_started(run):
-            if name:
-                relabel(run, name=name)
-        return run
-
+    config, meta = _choose_config(find_preset(preset), overrides, options, output, torchrun)
     if dry:
         _show_cost(config, root, output)
         return ExitCode.OK
@@ -148,21 +140,20 @@ def run_preset(
     begun = torchrun.find_begun(root) if torchrun else None
     begun = begun or (find_begun(config, tags, root) if go_on else None)
     if torchrun is not None:
-        meta["torchrun"] = torchrun.name
-        begun = begun or make()
+        begun = begun or create_run(config, root, sys.argv, tags, meta={**meta, "torchrun": torchrun.name})
         other = config.training.devices != need_config(begun).training.devices
         asked = {"training.devices": config.training.devices} if other else {}
         torchrun.train(begun, asked, options.other_images, output)
     if begun is not None:
         return _go_on(begun, options, output)
-    return _set_off(make, options, output)
+    return _set_off(lambda: create_run(config, root, sys.argv, tags, meta=meta), options, output)
 
 
 def _choose_config(
     path: Path, overrides: Overrides, options: StartOptions, output: Output, torchrun: Torchrun | None
-) -> tuple[RunConfig, str, dict[str, Any]]:
-    """The config of a preset with what was asked for, as it can run, its images prepared; a display name that tells it
-    from the preset, empty where nothing does; and what the run is to remember of that. Raises as `run_preset`."""
+) -> tuple[RunConfig, dict[str, Any]]:
+    """The config of a preset with what was asked for, as it can run, its images prepared; and what the run is to
+    remember of the preset. Raises as `run_preset`."""
     document, root = read_document(path), runs_dir()
     config = build_config(document, overrides.values, source=str(path), asker=overrides.askers)
     if is_run(path.parent) and not is_original(RunPaths(path.parent), path):
@@ -173,13 +164,10 @@ def _choose_config(
     _allow(lambda: check_trust(with_absolute_code(config), _again()), trusted=options.trusted)
     config = torchrun.fit(config) if torchrun else config
     config = make_ready(config, root, output, alone=torchrun is None)
-    name = ""
     if "name" not in overrides.values:
         with suppress(ConfigError):  # of a preset that cannot run as it stands
-            base = build_config(document, {"training.precision": config.training.precision}, source=str(path))
-            config = named_for(config, base)
-            name = suggest_name(base, config)
-    return config, "" if name == config.name else name, {"preset": str(document.get("name") or config.name)}
+            config = named_for(config, build_config(document, source=str(path)))
+    return config, {"preset": str(document.get("name") or config.name)}
 
 
 def _replay(
